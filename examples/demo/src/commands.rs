@@ -1,0 +1,45 @@
+//! What the demo's pages may ask of the app, beside the plugin's commands.
+
+use serde::Serialize;
+use tauri::{AppHandle, Manager, State, WebviewUrl, WebviewWindow, WebviewWindowBuilder, command};
+
+use crate::settings::Settings;
+
+/// The label that `capabilities/second.json` names.
+const SECOND_WINDOW: &str = "second";
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DemoConfig {
+    service: String,
+    app_id: String,
+    /// Whether it is the local OTPless.
+    local: bool,
+    /// The label of the window that asks.
+    window: String,
+}
+
+#[command]
+pub(crate) fn demo_config(settings: State<'_, Settings>, window: WebviewWindow) -> DemoConfig {
+    DemoConfig {
+        service: settings.service.clone(),
+        app_id: settings.app_id.clone(),
+        local: settings.is_local(),
+        window: window.label().to_owned(),
+    }
+}
+
+/// Async because on Windows a window that is made in a synchronous command deadlocks.
+#[command]
+pub(crate) async fn open_second_window(app: AppHandle) -> Result<(), String> {
+    let outcome = match app.get_webview_window(SECOND_WINDOW) {
+        Some(window) => window.set_focus(),
+        None => WebviewWindowBuilder::new(&app, SECOND_WINDOW, WebviewUrl::default())
+            .title("OTPless session demo, second window")
+            .inner_size(720.0, 720.0)
+            .min_inner_size(480.0, 420.0)
+            .build()
+            .map(drop),
+    };
+    outcome.map_err(|error| format!("the second window could not be opened: {error}"))
+}

@@ -1,0 +1,62 @@
+//! The demo app: the life of an OTPless session in a window, from sign-in to logout.
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `OTPLESS_DEMO_SERVICE` | where OTPless is: the local one's address, or `https://otpless.com` | `http://127.0.0.1:8787` |
+//! | `OTPLESS_DEMO_APP_ID` | the app id of the OTPless dashboard | the local one's |
+//! | `OTPLESS_DEMO_INACTIVITY` | inactivity timeout in seconds | from tauri.conf.json |
+//! | `OTPLESS_DEMO_MAX_LIFETIME` | maximum lifetime in seconds | from tauri.conf.json |
+//! | `RUST_LOG` | what is logged to stderr, as `target=level,…` | `warn,tauri_plugin_otpless=info` |
+
+#![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
+
+mod commands;
+mod logging;
+mod settings;
+
+use std::process::ExitCode;
+
+use settings::Settings;
+use tauri::{Wry, plugin::TauriPlugin};
+use tauri_plugin_otpless::Config;
+
+fn main() -> ExitCode {
+    let settings = match Settings::from_variables(|name| std::env::var(name).ok()) {
+        Ok(settings) => settings,
+        Err(problem) => {
+            eprintln!("otpless-demo: {problem}");
+            return ExitCode::from(2);
+        }
+    };
+    logging::start();
+
+    let outcome = tauri::Builder::default()
+        // Before the plugin, which keeps the time of the last activity and the key set in it.
+        .plugin(tauri_plugin_store::Builder::default().build())
+        .plugin(otpless(&settings))
+        .manage(settings)
+        .invoke_handler(tauri::generate_handler![commands::demo_config, commands::open_second_window])
+        .run(tauri::generate_context!());
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("otpless-demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn otpless(settings: &Settings) -> TauriPlugin<Wry, Option<Config>> {
+    let mut builder = tauri_plugin_otpless::Builder::new().app_id(&settings.app_id);
+    if settings.is_local() {
+        builder =
+            builder.api_url(&settings.service).jwks_url(format!("{}/.well-known/jwks", settings.service));
+    }
+    if let Some(timeout) = settings.inactivity_timeout {
+        builder = builder.inactivity_timeout(timeout);
+    }
+    if let Some(lifetime) = settings.max_lifetime {
+        builder = builder.max_lifetime(lifetime);
+    }
+    builder.build()
+}

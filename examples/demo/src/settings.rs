@@ -1,0 +1,156 @@
+//! What the environment says about the demo.
+
+use std::{num::NonZeroU64, time::Duration};
+
+use tauri::Url;
+
+/// The real service: its sign-in script is there, and the plugin's own defaults lead to its API.
+const REAL_SERVICE: &str = "https://otpless.com";
+
+const LOCAL_SERVICE: &str = "http://127.0.0.1:8787";
+const LOCAL_APP_ID: &str = "DEMOAPP00000000000001";
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Without a slash at its end.
+    pub(crate) service: String,
+    pub(crate) app_id: String,
+    pub(crate) inactivity_timeout: Option<Duration>,
+    pub(crate) max_lifetime: Option<Duration>,
+}
+
+impl Settings {
+    /// Reads the variables through `variable`; the error is for the person who set them.
+    pub(crate) fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let seconds = |name: &str| set(name).map(|value| seconds(name, &value)).transpose();
+
+        let service = service(set("OTPLESS_DEMO_SERVICE").as_deref().unwrap_or(LOCAL_SERVICE))?;
+        let app_id = match set("OTPLESS_DEMO_APP_ID") {
+            Some(app_id) => app_id,
+            None if service == REAL_SERVICE => {
+                return Err(format!(
+                    "OTPLESS_DEMO_APP_ID is not set: {REAL_SERVICE} needs the app id of your OTPless dashboard"
+                ));
+            }
+            None => LOCAL_APP_ID.to_owned(),
+        };
+        Ok(Self {
+            service,
+            app_id,
+            inactivity_timeout: seconds("OTPLESS_DEMO_INACTIVITY")?,
+            max_lifetime: seconds("OTPLESS_DEMO_MAX_LIFETIME")?,
+        })
+    }
+
+    pub(crate) fn is_local(&self) -> bool {
+        self.service != REAL_SERVICE
+    }
+}
+
+/// Only what the page's content security policy lets through; anything else would fail later and less clearly.
+fn service(value: &str) -> Result<String, String> {
+    let trimmed = value.trim_end_matches('/');
+    let local = Url::parse(trimmed).is_ok_and(|url| {
+        url.scheme() == "http"
+            && url.host_str() == Some("127.0.0.1")
+            && url.origin().ascii_serialization() == trimmed
+    });
+    if local || trimmed == REAL_SERVICE {
+        Ok(trimmed.to_owned())
+    } else {
+        Err(format!(
+            "OTPLESS_DEMO_SERVICE is {value:?}: it must be {REAL_SERVICE} or the address of a local OTPless, such as \
+             {LOCAL_SERVICE}"
+        ))
+    }
+}
+
+fn seconds(name: &str, value: &str) -> Result<Duration, String> {
+    let seconds: NonZeroU64 = value
+        .parse()
+        .map_err(|_| format!("{name} is {value:?}: it must be a whole number of seconds from 1 up"))?;
+    Ok(Duration::from_secs(seconds.get()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)]) -> Result<Settings, String> {
+        Settings::from_variables(|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn without_variables_the_demo_uses_the_local_otpless() {
+        let settings = settings(&[]).unwrap();
+        assert_eq!(
+            settings,
+            Settings {
+                service: "http://127.0.0.1:8787".into(),
+                app_id: "DEMOAPP00000000000001".into(),
+                inactivity_timeout: None,
+                max_lifetime: None,
+            }
+        );
+        assert!(settings.is_local());
+    }
+
+    #[test]
+    fn every_variable_counts() {
+        let settings = settings(&[
+            ("OTPLESS_DEMO_SERVICE", "http://127.0.0.1:4000/"),
+            ("OTPLESS_DEMO_APP_ID", "ANOTHERAPP"),
+            ("OTPLESS_DEMO_INACTIVITY", "20"),
+            ("OTPLESS_DEMO_MAX_LIFETIME", "60"),
+        ])
+        .unwrap();
+        assert_eq!(
+            settings,
+            Settings {
+                service: "http://127.0.0.1:4000".into(),
+                app_id: "ANOTHERAPP".into(),
+                inactivity_timeout: Some(Duration::from_secs(20)),
+                max_lifetime: Some(Duration::from_secs(60)),
+            }
+        );
+    }
+
+    #[test]
+    fn the_real_service_needs_an_app_id_of_ones_own() {
+        let problem = settings(&[("OTPLESS_DEMO_SERVICE", "https://otpless.com")]).unwrap_err();
+        assert!(problem.contains("OTPLESS_DEMO_APP_ID"), "{problem}");
+        let real =
+            settings(&[("OTPLESS_DEMO_SERVICE", "https://otpless.com"), ("OTPLESS_DEMO_APP_ID", "MINE")])
+                .unwrap();
+        assert!(!real.is_local());
+    }
+
+    #[test]
+    fn a_service_that_the_page_may_not_reach_is_refused_by_name() {
+        for bad in [
+            "http://localhost:8787",
+            "http://192.168.0.1:8787",
+            "https://127.0.0.1:8787",
+            "http://127.0.0.1:8787/v4",
+            "http://somebody@127.0.0.1:8787",
+            "http://otpless.com",
+            "otpless",
+        ] {
+            let problem = settings(&[("OTPLESS_DEMO_SERVICE", bad)]).unwrap_err();
+            assert!(problem.contains("OTPLESS_DEMO_SERVICE") && problem.contains(bad), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_no_number_of_seconds_is_refused_by_name() {
+        for name in ["OTPLESS_DEMO_INACTIVITY", "OTPLESS_DEMO_MAX_LIFETIME"] {
+            for bad in ["0", "-1", "1.5", "ten", "60s"] {
+                let problem = settings(&[(name, bad)]).unwrap_err();
+                assert!(problem.contains(name) && problem.contains(bad), "{problem}");
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! A session's life in the real app: a real webview, driven by clicks; a real Secret Service; the local OTPless.
+//!
+//! Runs on the desktop that `cargo xtask test --only end-to-end` makes and throws away, and nowhere else: it signs in
+//! and out in whatever keychain it finds.
+#![cfg(target_os = "linux")]
+
+mod leaks;
+mod sessions;
+mod showcase;
+mod support;

@@ -1,0 +1,151 @@
+//! A whole life in one go, with pictures: what `cargo xtask demo` plays where there is no display.
+
+use crate::support::{App, Policy, Slot, Stage, Theme, eventually};
+use otpless_local::Operation;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Where `cargo xtask demo` wants the pictures; without it they go with the throw-away home.
+const FOLDER: &str = "OTPLESS_SHOWCASE_FOLDER";
+
+#[tokio::test]
+async fn a_whole_life_can_be_watched() {
+    let mut stage = Stage::new(Policy { session_token: Duration::from_secs(20) }).await;
+    let mut story = Story::new(&stage);
+
+    let app = stage.start_app(Theme::Light).await;
+    app.shows("status", "signedOut").await;
+    story.picture(&app, "signed-out", "The app starts; nobody is signed in.").await;
+
+    stage.ask_for_code(&app).await;
+    stage.enter_code(&app).await;
+    stage.keychain_has(Slot::Session, true).await;
+    story.tell("Signed in with a phone number and a one-time code. The keychain has the session, the page has no token.");
+    stage.no_token_anywhere(Some(&app)).await;
+    story.picture(&app, "signed-in", "Signed in: who, until when, kept where.").await;
+
+    let control = stage.control();
+    let first = app.moment("expires-at").await.expect("the page shows when the token expires");
+    eventually("the token is renewed", Duration::from_secs(60), async || {
+        let shown = app.moment("expires-at").await;
+        if shown.is_some_and(|expires| expires > first) { Ok(()) } else { Err(shown) }
+    })
+    .await;
+    story
+        .picture(
+            &app,
+            "refreshed",
+            "The session token, made to live 20 seconds, was renewed without a click.",
+        )
+        .await;
+
+    app.click("open-second").await;
+    let pictures = app.pictures_of_all_windows(2).await;
+    story.pictures(
+        &pictures,
+        "second-window",
+        "A second window shares the session. It may do less: its permissions are fewer.",
+    );
+
+    app.kill().await;
+    story.tell("The app was killed with `kill -9`.");
+    let app = stage.start_app(Theme::Dark).await;
+    app.shows("status", "active").await;
+    story.picture(&app, "still-signed-in", "Started again, in the dark this time: still signed in.").await;
+
+    assert!(control.revoke(stage.session_id()), "there was an active session to revoke");
+    app.shows("status", "signedOut").await;
+    app.shows("end-reason", "revoked").await;
+    stage.keychain_has(Slot::Session, false).await;
+    story
+        .picture(
+            &app,
+            "revoked",
+            "Revoked at the dashboard. The next renewal heard of it; the keychain entry is gone.",
+        )
+        .await;
+
+    stage.sign_in(&app).await;
+    story.tell("Signed in again.");
+    stage.server_down().await;
+    app.click("sign-out").await;
+    app.shows("status", "signedOut").await;
+    stage.keychain_has(Slot::Session, false).await;
+    stage.keychain_has(Slot::Revocations, true).await;
+    story
+        .picture(
+            &app,
+            "signed-out-offline",
+            "Signed out with the server unreachable: over here at once, the revocation waits.",
+        )
+        .await;
+
+    app.kill().await;
+    let app = stage.start_app(Theme::Light).await;
+    app.shows("status", "signedOut").await;
+    stage.server_up().await;
+    let delivered = timeout(Duration::from_secs(120), control.wait_for(Operation::Delete, 1)).await;
+    assert!(delivered.is_ok(), "the server hears of the logout");
+    stage.keychain_has(Slot::Revocations, false).await;
+    story
+        .picture(
+            &app,
+            "revocation-delivered",
+            "Killed, started again, server back: the revocation has arrived.",
+        )
+        .await;
+    app.close().await;
+    stage.no_token_anywhere(None).await;
+    story.tell("Not one token was found in any file the app wrote, nor in what it printed.");
+    story.write();
+}
+
+/// The transcript and its pictures.
+struct Story {
+    folder: PathBuf,
+    text: String,
+    number: usize,
+}
+
+impl Story {
+    fn new(stage: &Stage) -> Self {
+        let folder = std::env::var_os(FOLDER).map_or_else(|| stage.home().join("showcase"), PathBuf::from);
+        fs::create_dir_all(&folder).expect("the folder for the pictures");
+        for entry in fs::read_dir(&folder).expect("the folder for the pictures").flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "png") {
+                fs::remove_file(entry.path()).expect("an old picture goes");
+            }
+        }
+        let text = "# A session's life, played by the demo app\n\n\
+                    In a real webview, with a real keychain, against the local OTPless.\n"
+            .to_owned();
+        Self { folder, text, number: 0 }
+    }
+
+    fn tell(&mut self, what: &str) {
+        println!("        {what}");
+        let _ = write!(self.text, "\n{what}\n");
+    }
+
+    async fn picture(&mut self, app: &App, name: &str, what: &str) {
+        self.pictures(&[app.picture().await], name, what);
+    }
+
+    fn pictures(&mut self, pictures: &[Vec<u8>], name: &str, what: &str) {
+        self.tell(what);
+        for picture in pictures {
+            assert!(picture.starts_with(b"\x89PNG"), "a screenshot is a PNG");
+            self.number += 1;
+            let file = format!("{:02}-{name}.png", self.number);
+            fs::write(self.folder.join(&file), picture).expect("a picture is written");
+            let _ = write!(self.text, "\n![{what}]({file})\n");
+        }
+    }
+
+    fn write(self) {
+        fs::write(self.folder.join("transcript.md"), self.text).expect("the transcript is written");
+    }
+}

@@ -1,0 +1,188 @@
+//! The app as a person has it before them: found by its labels for tests, clicked, typed into, read.
+
+use super::driver::Driver;
+use super::home::Home;
+use super::wait::{bounded, eventually};
+use fantoccini::{Client, Locator, elements::Element};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Longer than anything the page does in answer to a click, on a busy machine.
+const ANSWER_BOUND: Duration = Duration::from_secs(30);
+
+/// What the desktop says about colours; the page follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Theme {
+    Light,
+    Dark,
+}
+
+pub(crate) struct App {
+    driver: Driver,
+    page: Client,
+}
+
+impl App {
+    /// Starts the app and waits until its page knows whether somebody is signed in.
+    pub(crate) async fn start(home: &Home, service: &str, theme: Theme) -> Self {
+        let gtk_theme = if theme == Theme::Dark { "Adwaita:dark" } else { "Adwaita" };
+        let variables = [
+            ("OTPLESS_DEMO_SERVICE", service.to_owned()),
+            ("GTK_THEME", gtk_theme.to_owned()),
+            // The most talkative the app can be: what it prints is searched for tokens.
+            ("RUST_LOG", "trace".to_owned()),
+        ];
+        let driver = Driver::start(home, &variables).await;
+        let page = driver.open_app().await;
+        let app = Self { driver, page };
+        eventually("the page shows a status", ANSWER_BOUND, async || match app.read("status").await {
+            Ok(status) if status.is_empty() || status == "restoring" => Err(format!("status {status:?}")),
+            other => other,
+        })
+        .await;
+        let dark = app.run("return matchMedia('(prefers-color-scheme: dark)').matches", vec![]).await;
+        assert_eq!(dark, json!(theme == Theme::Dark), "the page follows the desktop's theme");
+        app
+    }
+
+    pub(crate) async fn click(&self, label: &str) {
+        let element = self.element(label).await;
+        bounded(label, ANSWER_BOUND, element.click())
+            .await
+            .unwrap_or_else(|error| panic!("clicking {label}: {error}"));
+    }
+
+    /// Replaces what stands in a field.
+    pub(crate) async fn fill(&self, label: &str, text: &str) {
+        let element = self.element(label).await;
+        let typed = async {
+            element.clear().await?;
+            element.send_keys(text).await
+        };
+        bounded(label, ANSWER_BOUND, typed).await.unwrap_or_else(|error| panic!("filling {label}: {error}"));
+    }
+
+    /// The machine-readable value of an element if it has one, otherwise the text in it; empty if it is not shown.
+    pub(crate) async fn read(&self, label: &str) -> Result<String, String> {
+        let script = "const e = document.querySelector(`[data-testid=\"${arguments[0]}\"]`); \
+                      if (!e || !e.checkVisibility()) return ''; \
+                      return e.dataset.value ?? e.textContent.trim();";
+        let value = self.page.execute(script, vec![json!(label)]).await.map_err(|error| error.to_string())?;
+        Ok(value.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// A moment in time the page shows, in milliseconds since the epoch; `None` while it shows none.
+    pub(crate) async fn moment(&self, label: &str) -> Option<i64> {
+        self.read(label).await.expect("the page answers").parse().ok()
+    }
+
+    /// Waits until the page shows one of `wanted`; says which.
+    pub(crate) async fn shows_one_of(&self, label: &str, wanted: &[&str], bound: Duration) -> String {
+        eventually(&format!("{label} is one of {wanted:?}"), bound, async || match self.read(label).await {
+            Ok(value) if wanted.contains(&value.as_str()) => Ok(value),
+            Ok(value) => Err(value),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+
+    pub(crate) async fn shows(&self, label: &str, wanted: &str) {
+        self.shows_one_of(label, &[wanted], ANSWER_BOUND).await;
+    }
+
+    /// Everything a page can keep, by name: what it stores, what it shows and what stands in its fields.
+    pub(crate) async fn kept_by_page(&self) -> Vec<(String, String)> {
+        let answer =
+            bounded("the page tells what it keeps", ANSWER_BOUND, self.page.execute_async(KEPT, vec![]))
+                .await
+                .expect("the page answers");
+        let mut kept: Vec<_> = answer
+            .as_object()
+            .expect("an object of names and texts")
+            .iter()
+            .map(|(name, value)| (format!("page: {name}"), value.as_str().unwrap_or_default().to_owned()))
+            .collect();
+        // Only the driver sees cookies that are hidden from scripts.
+        let cookies =
+            bounded("cookies", ANSWER_BOUND, self.page.get_all_cookies()).await.expect("the driver answers");
+        kept.extend(cookies.iter().map(|cookie| (format!("cookie {}", cookie.name()), cookie.to_string())));
+        kept
+    }
+
+    /// Runs a script in the page, as a careless or hostile page could.
+    pub(crate) async fn run(&self, script: &str, arguments: Vec<Value>) -> Value {
+        bounded("a script", ANSWER_BOUND, self.page.execute(script, arguments))
+            .await
+            .expect("the script runs")
+    }
+
+    /// A PNG of the page.
+    pub(crate) async fn picture(&self) -> Vec<u8> {
+        bounded("a screenshot", ANSWER_BOUND, self.page.screenshot())
+            .await
+            .expect("the driver makes a screenshot")
+    }
+
+    /// One picture of each window, as soon as there are `count` with a page in them; the first stays the one spoken to.
+    pub(crate) async fn pictures_of_all_windows(&self, count: usize) -> Vec<Vec<u8>> {
+        let windows = eventually(&format!("there are {count} windows"), ANSWER_BOUND, async || {
+            let windows = self.page.windows().await.map_err(|error| error.to_string())?;
+            if windows.len() == count { Ok(windows) } else { Err(format!("{} windows", windows.len())) }
+        })
+        .await;
+        let first = self.page.window().await.expect("the driver answers");
+        let mut pictures = Vec::new();
+        for window in windows {
+            self.page.switch_to_window(window).await.expect("the driver switches windows");
+            self.shows_one_of("status", &["active", "stale", "signedOut"], ANSWER_BOUND).await;
+            pictures.push(self.picture().await);
+        }
+        self.page.switch_to_window(first).await.expect("the driver switches back");
+        pictures
+    }
+
+    /// `kill -9`: no chance to write, to say goodbye or to clean up.
+    pub(crate) async fn kill(self) {
+        self.driver.kill_app().await;
+        drop(self.page);
+    }
+
+    /// Closes the windows, as a person does.
+    pub(crate) async fn close(self) {
+        let windows =
+            bounded("the windows", ANSWER_BOUND, self.page.windows()).await.expect("the driver answers");
+        for window in windows {
+            let closed = async {
+                self.page.switch_to_window(window).await?;
+                self.page.close_window().await
+            };
+            bounded("a window closes", ANSWER_BOUND, closed).await.expect("the driver closes windows");
+        }
+        self.driver.app_is_gone().await;
+    }
+
+    async fn element(&self, label: &str) -> Element {
+        let selector = format!("[data-testid=\"{label}\"]");
+        let found = self.page.wait().at_most(ANSWER_BOUND).for_element(Locator::Css(&selector));
+        bounded(label, ANSWER_BOUND, found)
+            .await
+            .unwrap_or_else(|error| panic!("the page has no {label}: {error}"))
+    }
+}
+
+const KEPT: &str = r#"
+const done = arguments[arguments.length - 1];
+const attempt = async (look) => { try { return JSON.stringify(await look()) ?? ''; } catch (error) { return String(error); } };
+(async () => done({
+    localStorage: await attempt(() => ({ ...localStorage })),
+    sessionStorage: await attempt(() => ({ ...sessionStorage })),
+    databases: await attempt(() => indexedDB.databases()),
+    caches: await attempt(() => caches.keys()),
+    cookies: document.cookie,
+    document: document.documentElement.outerHTML,
+    fields: await attempt(() => [...document.querySelectorAll('input, textarea, select')].map((field) => field.value)),
+    address: location.href,
+    'window name': window.name,
+    'history state': await attempt(() => history.state),
+}))();
+"#;

@@ -1,0 +1,16 @@
+//! What the tests stand on: the stage with the app, the local OTPless and the witnesses.
+
+mod app;
+mod driver;
+mod home;
+mod keychain;
+mod scan;
+mod secrets;
+mod stage;
+mod wait;
+
+pub(crate) use app::{App, Theme};
+pub(crate) use keychain::Slot;
+pub(crate) use scan::Hit;
+pub(crate) use stage::{Policy, Stage};
+pub(crate) use wait::eventually;

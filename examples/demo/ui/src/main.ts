@@ -1,0 +1,44 @@
+import { onSessionChange, trackActivity, type Session } from "tauri-plugin-otpless-api";
+
+import { setUpActions, showActions } from "./actions.js";
+import { byId, setText } from "./dom.js";
+import { setUpErrorView, showError } from "./error-view.js";
+import { log } from "./event-log.js";
+import { demoConfig, type DemoConfig } from "./host.js";
+import { describeChange } from "./session-changes.js";
+import { setUpSessionView, showSession } from "./session-view.js";
+import { setUpSignIn, showSignIn } from "./sign-in.js";
+
+async function start(): Promise<void> {
+  setUpErrorView();
+  setUpSessionView();
+  const config = await demoConfig();
+  introduce(config);
+  setUpActions(config);
+  setUpSignIn(config);
+
+  trackActivity({ onError: (error) => log(`Activity could not be reported (${error.kind}).`, "bad") });
+  let before: Session | undefined;
+  await onSessionChange(
+    (session) => {
+      showSession(session);
+      showActions(session);
+      showSignIn(session);
+      for (const change of describeChange(before, session)) {
+        log(change, session.status === "active" ? "good" : "plain");
+      }
+      before = session;
+    },
+    { onError: (error) => showError("Asking for the session", error) },
+  );
+}
+
+function introduce({ service, local, window }: DemoConfig): void {
+  setText(byId("service"), `${local ? "Local OTPless" : "OTPless"} at ${service}`);
+  setText(byId("window-name"), window === "main" ? "Main window" : "Second window");
+  if (window === "second") {
+    document.title += ", second window";
+  }
+}
+
+start().catch((error: unknown) => showError("Starting the page", error));

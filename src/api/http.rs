@@ -1,0 +1,209 @@
+//! One hardened HTTP client: verified TLS 1.2 or newer, no redirects, no cookies, bounded in time and size.
+
+use std::{error::Error as _, sync::Arc, time::Duration};
+
+use reqwest::{
+    Method, StatusCode, Url,
+    header::{DATE, HeaderMap, RETRY_AFTER},
+    redirect,
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    clock::Timestamp,
+    error::{Error, ErrorKind, Result},
+};
+
+/// Time to connect, TLS included.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time for a whole call, from connecting to the last byte.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Largest answer read from the session API: four tokens of the longest accepted kind and their JSON.
+pub(crate) const MAX_ANSWER_BYTES: usize = 72 * 1024;
+
+/// A `Retry-After` beyond this is taken as this: a server's typo must not lock a user out for a year.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// The client; clones share its connections.
+#[derive(Clone, Debug)]
+pub struct HttpClient(reqwest::Client);
+
+/// An answer read to its end.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) body: Zeroizing<Vec<u8>>,
+    pub(crate) date: Option<Timestamp>,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl HttpClient {
+    /// A client with the platform's certificates.
+    ///
+    /// # Errors
+    ///
+    /// `Internal` if the platform's TLS cannot be set up.
+    pub fn new() -> Result<Self> {
+        reqwest::Client::builder()
+            .tls_backend_preconfigured(tls_config()?)
+            // A redirect would carry the tokens to a host nobody configured (requirement E2).
+            .redirect(redirect::Policy::none())
+            // A lost connection must not be tried again silently: the first try may have spent the refresh token.
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(CALL_TIMEOUT)
+            .user_agent(concat!("tauri-plugin-otpless/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map(Self)
+            .map_err(|_| Error::internal("the HTTP client could not be set up"))
+    }
+
+    pub(crate) async fn get(&self, url: Url, limit: usize) -> Result<Response> {
+        self.send(Method::GET, url, HeaderMap::new(), None, limit).await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        body: Option<Zeroizing<Vec<u8>>>,
+        limit: usize,
+    ) -> Result<Response> {
+        let mut request = self.0.request(method, url).headers(headers);
+        if let Some(body) = body {
+            // `Bytes` from an owner, so that the buffer is wiped when the last part of the stack lets go of it.
+            request = request.body(reqwest::Body::from(bytes_of(body)));
+        }
+        let mut response = request.send().await.map_err(transport_error)?;
+        let status = response.status();
+        let date = header(response.headers(), DATE.as_str()).and_then(parse_http_date);
+        let retry_after = retry_after(response.headers(), date);
+        let mut body = Zeroizing::new(Vec::with_capacity(limit.min(4096)));
+        while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
+            if body.len() + chunk.len() > limit {
+                return Err(Error::new(
+                    ErrorKind::Server,
+                    "the server sent an answer far larger than any it should send; it was not read. \
+                     The session is kept",
+                ));
+            }
+            // Growing would leave the old, unwiped buffer behind.
+            if body.capacity() < body.len() + chunk.len() {
+                let mut larger = Zeroizing::new(Vec::with_capacity(limit));
+                larger.extend_from_slice(&body);
+                body = larger;
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Response { status: status.as_u16(), body, date, retry_after })
+    }
+}
+
+fn bytes_of(body: Zeroizing<Vec<u8>>) -> bytes::Bytes {
+    struct Owner(Zeroizing<Vec<u8>>);
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    bytes::Bytes::from_owner(Owner(body))
+}
+
+/// ring is handed over explicitly: a process-wide default would decide for the whole app.
+fn tls_config() -> Result<rustls::ClientConfig> {
+    use rustls_platform_verifier::BuilderVerifierExt;
+
+    let failed = |_| Error::internal("TLS could not be set up");
+    let builder =
+        rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(failed)?;
+    // The platform verifier needs a Kotlin component on Android; without it the bundled roots are used there.
+    #[cfg(target_os = "android")]
+    let builder = builder
+        .with_root_certificates(rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() });
+    #[cfg(not(target_os = "android"))]
+    let builder = builder.with_platform_verifier().map_err(failed)?;
+    Ok(builder.with_no_client_auth())
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// `Retry-After` in seconds or as a date, which is read against the server's own `Date`.
+fn retry_after(headers: &HeaderMap, date: Option<Timestamp>) -> Option<Duration> {
+    let value = header(headers, RETRY_AFTER.as_str())?.trim();
+    let wait = match value.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => parse_http_date(value)?.saturating_since(date?),
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+fn parse_http_date(value: &str) -> Option<Timestamp> {
+    let since = httpdate::parse_http_date(value).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis()).ok().map(Timestamp)
+}
+
+/// The mobile SDKs' numbers for transport failures. reqwest's own text is dropped: it contains the URL, and the
+/// URL of a revocation contains the session id (requirement E3).
+fn transport_error(error: reqwest::Error) -> Error {
+    let (code, what) = if error.is_timeout() {
+        ("9100", "the server did not answer in time")
+    } else if error.is_connect() {
+        let causes = causes(&error);
+        if causes.contains("dns") || causes.contains("lookup") {
+            ("9102", "the server's name could not be resolved")
+        } else if causes.contains("certificate") || causes.contains("tls") || causes.contains("handshake") {
+            ("9105", "no trusted TLS connection to the server could be made")
+        } else if causes.contains("network is unreachable") || causes.contains("network is down") {
+            ("9104", "this device is offline")
+        } else {
+            ("9103", "the server could not be reached")
+        }
+    } else {
+        ("9101", "the connection was lost before the answer was complete")
+    };
+    Error::new(ErrorKind::Network, format!("{what}; the session is kept and will be tried again"))
+        .with_code(code)
+}
+
+fn causes(error: &reqwest::Error) -> String {
+    let mut text = String::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&error.to_string().to_lowercase());
+        text.push(' ');
+        cause = error.source();
+    }
+    text
+}
+
+impl Response {
+    pub(crate) fn is_redirect(&self) -> bool {
+        StatusCode::from_u16(self.status).is_ok_and(|status| status.is_redirection())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c6_retry_after_is_read_in_both_forms_and_bounded() {
+        let read = |value: &str, date: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, reqwest::header::HeaderValue::from_str(value).unwrap());
+            retry_after(&headers, parse_http_date(date))
+        };
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        assert_eq!(read("120", date), Some(Duration::from_secs(120)));
+        assert_eq!(read("Sun, 06 Nov 1994 08:50:07 GMT", date), Some(Duration::from_secs(30)));
+        assert_eq!(read("Sun, 06 Nov 1994 08:00:00 GMT", date), Some(Duration::ZERO));
+        assert_eq!(read("999999999999", date), Some(MAX_RETRY_AFTER));
+        assert_eq!(read("soon", date), None);
+    }
+}

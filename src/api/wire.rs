@@ -1,0 +1,232 @@
+//! OTPless's v4 spelling: the bodies we send, the bodies we read, and what a refusal means.
+//!
+//! v4 calls the opaque handle `sessionToken` and the JWT `sessionTokenJWT`; everywhere else in the plugin they are
+//! `session_id` and `session_token`.
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{ApiError, Refreshed, Verdict, http::Response};
+use crate::{
+    error::{Error, ErrorKind},
+    jwt::verify::MAX_TOKEN_BYTES,
+    secret::{RefreshToken, SessionId, SessionToken},
+};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CommonFields<'a> {
+    pub(crate) app_id: &'a str,
+    pub(crate) origin: &'a str,
+    pub(crate) login_uri: &'a str,
+}
+
+#[derive(Serialize)]
+pub(crate) struct AuthenticateBody<'a> {
+    #[serde(flatten)]
+    pub(crate) common: CommonFields<'a>,
+    #[serde(rename = "sessionToken")]
+    pub(crate) session_id: &'a str,
+    #[serde(rename = "sessionTokenJWT")]
+    pub(crate) session_token: &'a str,
+}
+
+#[derive(Serialize)]
+pub(crate) struct RefreshBody<'a> {
+    #[serde(flatten)]
+    pub(crate) common: CommonFields<'a>,
+    #[serde(rename = "refreshToken")]
+    pub(crate) refresh_token: &'a str,
+}
+
+#[derive(Deserialize)]
+struct AuthenticateAnswer {
+    #[serde(rename = "sessionTokenJWT")]
+    session_token: Option<Zeroizing<String>>,
+}
+
+#[derive(Deserialize)]
+struct RefreshAnswer {
+    #[serde(rename = "sessionToken")]
+    session_id: Option<Zeroizing<String>>,
+    #[serde(rename = "refreshToken")]
+    refresh_token: Option<Zeroizing<String>>,
+    #[serde(rename = "sessionTokenJWT")]
+    session_token: Option<Zeroizing<String>>,
+}
+
+#[derive(Deserialize)]
+struct DeleteAnswer {
+    success: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Refusal {
+    error_code: Option<String>,
+}
+
+/// `None` for absent, empty or oversized values: none of them is a token.
+fn present<T: From<Zeroizing<String>>>(value: Option<Zeroizing<String>>) -> Option<T> {
+    value.filter(|v| !v.is_empty() && v.len() <= MAX_TOKEN_BYTES).map(T::from)
+}
+
+impl From<Zeroizing<String>> for SessionId {
+    fn from(value: Zeroizing<String>) -> Self {
+        Self::new(value)
+    }
+}
+
+impl From<Zeroizing<String>> for SessionToken {
+    fn from(value: Zeroizing<String>) -> Self {
+        Self::new(value)
+    }
+}
+
+impl From<Zeroizing<String>> for RefreshToken {
+    fn from(value: Zeroizing<String>) -> Self {
+        Self::new(value)
+    }
+}
+
+pub(crate) fn read_authenticate(response: &Response) -> Result<Option<SessionToken>, ApiError> {
+    let answer: AuthenticateAnswer = accepted(response)?;
+    match present(answer.session_token) {
+        Some(token) => Ok(Some(token)),
+        // "200 without the fields" is a proxy or a bug, not a confirmation (requirement C5).
+        None => Err(unexpected_answer()),
+    }
+}
+
+pub(crate) fn read_refresh(response: &Response) -> Result<Refreshed, ApiError> {
+    let answer: RefreshAnswer = accepted(response)?;
+    Ok(Refreshed {
+        session_id: present(answer.session_id),
+        session_token: present(answer.session_token).ok_or_else(unexpected_answer)?,
+        refresh_token: present(answer.refresh_token),
+    })
+}
+
+pub(crate) fn read_delete(response: &Response) -> Result<(), ApiError> {
+    match accepted::<DeleteAnswer>(response) {
+        Ok(DeleteAnswer { success: true }) => Ok(()),
+        Ok(DeleteAnswer { success: false }) => Err(unexpected_answer()),
+        // Already gone is what a revocation wants.
+        Err(error) if error.verdict == Verdict::Over => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn accepted<'a, T: Deserialize<'a>>(response: &'a Response) -> Result<T, ApiError> {
+    if response.status != 200 {
+        return Err(classify(response));
+    }
+    // serde_json's own message may quote the input, so it is dropped.
+    serde_json::from_slice(&response.body).map_err(|_| unexpected_answer())
+}
+
+fn unexpected_answer() -> ApiError {
+    ApiError {
+        verdict: Verdict::Transient,
+        error: Error::new(
+            ErrorKind::Server,
+            "what answered is not OTPless (a captive portal or a proxy?) or sent a broken answer; \
+             the session is kept and will be tried again",
+        ),
+    }
+}
+
+/// The error table of OTPless's documentation. Only 7414 and 7415, in OTPless's own JSON with a 4xx status, end a
+/// session; everything else keeps it.
+fn classify(response: &Response) -> ApiError {
+    let code = serde_json::from_slice::<Refusal>(&response.body).ok().and_then(|refusal| refusal.error_code);
+    let over = |message: &'static str, code: String| ApiError {
+        verdict: Verdict::Over,
+        error: Error::new(ErrorKind::Rejected, message).with_code(code),
+    };
+    match (response.status, code) {
+        (400..=499, Some(code)) if code == "7414" => {
+            over("OTPless does not know this session any more; sign in again", code)
+        }
+        (400..=499, Some(code)) if code == "7415" => {
+            over("OTPless says this session was revoked or has expired; sign in again", code)
+        }
+        (429, code) => {
+            let error =
+                Error::new(ErrorKind::RateLimited, "OTPless asks for fewer requests; the session is kept")
+                    .with_retry_after(response.retry_after);
+            ApiError {
+                verdict: Verdict::Transient,
+                error: match code {
+                    Some(code) => error.with_code(known(code)),
+                    None => error,
+                },
+            }
+        }
+        // A code of its own, or none at all, on a 401: the app id is wrong, which says nothing about the session.
+        (401, code) if code.as_deref().is_none_or(|code| code == "401") => match code {
+            Some(_) => ApiError {
+                verdict: Verdict::Permanent,
+                error: Error::invalid_config(
+                    "OTPless refused the app id; check plugins.otpless.appId. The session is kept",
+                )
+                .with_code("401"),
+            },
+            None => ApiError {
+                verdict: Verdict::Permanent,
+                error: Error::invalid_config(
+                    "the request was refused with 401 and no reason; check plugins.otpless.appId and apiUrl. \
+                     The session is kept",
+                ),
+            },
+        },
+        (400, Some(code)) if code == "7101" => ApiError {
+            verdict: Verdict::Permanent,
+            error: Error::internal(
+                "OTPless found the request malformed, which is a defect of this plugin; please report it. \
+                 The session is kept",
+            )
+            .with_code("7101"),
+        },
+        (408 | 425 | 500..=599, _) => ApiError {
+            verdict: Verdict::Transient,
+            error: Error::new(
+                ErrorKind::Server,
+                format!(
+                    "the server has a problem of its own (HTTP {}); the session is kept",
+                    response.status
+                ),
+            )
+            .with_retry_after(response.retry_after),
+        },
+        (status, _) if response.is_redirect() => ApiError {
+            verdict: Verdict::Transient,
+            error: Error::new(
+                ErrorKind::Server,
+                format!(
+                    "the server answered with a redirect (HTTP {status}), which is never followed with tokens; \
+                     the session is kept"
+                ),
+            ),
+        },
+        (status, _) => ApiError {
+            verdict: Verdict::Transient,
+            error: Error::new(
+                ErrorKind::Server,
+                format!(
+                    "the server gave an answer OTPless does not document (HTTP {status}); the session is kept"
+                ),
+            )
+            .with_retry_after(response.retry_after),
+        },
+    }
+}
+
+/// Codes are shown to people, so only what looks like one is passed on.
+fn known(code: String) -> String {
+    if code.len() <= 8 && code.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        code
+    } else {
+        String::from("unknown")
+    }
+}

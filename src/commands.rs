@@ -1,0 +1,92 @@
+//! What a page may call; one line each. Who may call what is decided by the permissions.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+use tauri::{AppHandle, Runtime, command};
+
+use crate::{
+    OtplessExt,
+    clock::Timestamp,
+    error::{Error, Result},
+    session::{
+        DEFAULT_MIN_VALIDITY,
+        snapshot::{Diagnostics, Session},
+    },
+};
+
+#[command]
+pub(crate) async fn get_session<R: Runtime>(app: AppHandle<R>) -> Session {
+    app.otpless().session().await
+}
+
+#[command]
+pub(crate) async fn logout<R: Runtime>(app: AppHandle<R>) -> Session {
+    app.otpless().logout().await
+}
+
+#[command]
+pub(crate) async fn record_activity<R: Runtime>(app: AppHandle<R>) -> Session {
+    app.otpless().record_activity()
+}
+
+#[command]
+pub(crate) async fn verify_session<R: Runtime>(app: AppHandle<R>) -> Result<Session> {
+    app.otpless().verify().await
+}
+
+#[command]
+pub(crate) async fn refresh_session<R: Runtime>(app: AppHandle<R>) -> Result<Session> {
+    app.otpless().refresh().await
+}
+
+#[command]
+pub(crate) async fn start_session<R: Runtime>(app: AppHandle<R>, result: Value) -> Result<Session> {
+    app.otpless().start_session(result).await
+}
+
+/// The one answer that carries a token, to a page that was given the permission for it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TokenAnswer {
+    token: String,
+    expires_at: Timestamp,
+}
+
+#[command]
+pub(crate) async fn get_session_token<R: Runtime>(
+    app: AppHandle<R>,
+    min_validity: Option<f64>,
+) -> Result<TokenAnswer> {
+    let valid = app.otpless().session_token(validity(min_validity)?).await?;
+    Ok(TokenAnswer { token: valid.token.expose().to_owned(), expires_at: valid.expires_at })
+}
+
+#[command]
+pub(crate) async fn diagnostics<R: Runtime>(app: AppHandle<R>) -> Diagnostics {
+    app.otpless().diagnostics()
+}
+
+/// JavaScript has one kind of number, so fractions and infinities arrive here too.
+fn validity(seconds: Option<f64>) -> Result<Duration> {
+    match seconds {
+        None => Ok(DEFAULT_MIN_VALIDITY),
+        Some(seconds) => Duration::try_from_secs_f64(seconds)
+            .map_err(|_| Error::invalid_argument("minValidity is not a number of seconds from 0 up")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d8_min_validity_takes_seconds_and_refuses_everything_else() {
+        assert_eq!(validity(None).unwrap(), DEFAULT_MIN_VALIDITY);
+        assert_eq!(validity(Some(1.5)).unwrap(), Duration::from_millis(1500));
+        for bad in [-1.0, f64::NAN, f64::INFINITY, 1e300] {
+            assert!(validity(Some(bad)).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Settings: `plugins.otpless` of tauri.conf.json and the [`Builder`](crate::Builder), made into something valid or
+//! refused with the name of the key.
+
+use std::time::Duration;
+
+use reqwest::Url;
+use serde::Deserialize;
+
+use crate::{
+    error::{Error, Result},
+    session::activity::Policy,
+};
+
+/// Where v4 lives.
+pub const DEFAULT_API_URL: &str = "https://api.otpless.com";
+/// Where OTPless publishes its keys.
+pub const DEFAULT_JWKS_URL: &str = "https://otpless.com/.well-known/jwks";
+/// Who issues the tokens.
+pub const DEFAULT_ISSUER: &str = "https://otpless.com";
+
+/// Deadlines beyond this are refused: ten years, which is a unit mistaken for another.
+const MAX_SECONDS: u64 = 10 * 365 * 24 * 60 * 60;
+
+/// `plugins.otpless` in tauri.conf.json. An unknown key is refused, so that a misspelt timeout is not silently none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// The app id of the OTPless dashboard. Required here or in the builder. Tokens that name another app in `aud` are
+    /// refused: without that, a token stolen from any OTPless app would open this one.
+    pub app_id: Option<String>,
+    /// Base URL of the client API; `https://api.otpless.com`. Must be https, or http on a loopback address: tokens
+    /// travel there.
+    pub api_url: Option<String>,
+    /// URL of the key set; `https://otpless.com/.well-known/jwks`. Must be https, or http on a loopback address: who
+    /// can change the keys can forge sessions.
+    pub jwks_url: Option<String>,
+    /// The `iss` every token must carry, to the letter; `https://otpless.com`.
+    pub issuer: Option<String>,
+    /// Seconds without activity after which the session ends; off. Keep it at the dashboard's Inactivity Timeout.
+    pub inactivity_timeout: Option<u64>,
+    /// Seconds before that end at which the app is warned; 60, or half the timeout where that is shorter.
+    pub inactivity_warning: Option<u64>,
+    /// Seconds after sign-in at which the session ends whatever happens; off. Keep it at the dashboard's Maximum
+    /// Lifetime.
+    pub max_lifetime: Option<u64>,
+}
+
+impl Config {
+    /// `over` wins where it says something.
+    pub(crate) fn overridden_by(self, over: Self) -> Self {
+        Self {
+            app_id: over.app_id.or(self.app_id),
+            api_url: over.api_url.or(self.api_url),
+            jwks_url: over.jwks_url.or(self.jwks_url),
+            issuer: over.issuer.or(self.issuer),
+            inactivity_timeout: over.inactivity_timeout.or(self.inactivity_timeout),
+            inactivity_warning: over.inactivity_warning.or(self.inactivity_warning),
+            max_lifetime: over.max_lifetime.or(self.max_lifetime),
+        }
+    }
+}
+
+/// Settings that are known to make sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) app_id: String,
+    pub(crate) api_url: Url,
+    pub(crate) jwks_url: Url,
+    pub(crate) issuer: String,
+    pub(crate) policy: Policy,
+}
+
+impl TryFrom<Config> for Settings {
+    type Error = Error;
+
+    fn try_from(config: Config) -> Result<Self> {
+        let app_id = config.app_id.unwrap_or_default();
+        if app_id.is_empty() {
+            return Err(refused("appId", "is missing: copy the app id from the OTPless dashboard"));
+        }
+        if app_id.len() > 128
+            || !app_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        {
+            return Err(refused("appId", "has characters that no OTPless app id has"));
+        }
+        let issuer = config.issuer.unwrap_or_else(|| DEFAULT_ISSUER.into());
+        if issuer.is_empty() {
+            return Err(refused("issuer", "is empty: every token would be from another issuer"));
+        }
+        let inactivity_timeout = seconds("inactivityTimeout", config.inactivity_timeout)?;
+        let inactivity_warning = seconds("inactivityWarning", config.inactivity_warning)?;
+        if inactivity_warning.is_some() && inactivity_timeout.is_none() {
+            return Err(refused("inactivityWarning", "warns of nothing without inactivityTimeout"));
+        }
+        if inactivity_warning.zip(inactivity_timeout).is_some_and(|(warning, timeout)| warning >= timeout) {
+            return Err(refused("inactivityWarning", "is not shorter than inactivityTimeout"));
+        }
+        let max_lifetime = seconds("maxLifetime", config.max_lifetime)?;
+        Ok(Self {
+            app_id,
+            api_url: url("apiUrl", config.api_url.as_deref().unwrap_or(DEFAULT_API_URL))?,
+            jwks_url: url("jwksUrl", config.jwks_url.as_deref().unwrap_or(DEFAULT_JWKS_URL))?,
+            issuer,
+            policy: Policy {
+                inactivity_timeout,
+                inactivity_warning: inactivity_warning.unwrap_or(Policy::default().inactivity_warning),
+                max_lifetime,
+            },
+        })
+    }
+}
+
+fn refused(key: &str, why: &str) -> Error {
+    Error::invalid_config(format!("plugins.otpless.{key} {why}"))
+}
+
+fn seconds(key: &str, value: Option<u64>) -> Result<Option<Duration>> {
+    match value {
+        Some(0) => Err(refused(
+            key,
+            "is 0 seconds, which would end every session at once; leave it out to turn it off",
+        )),
+        Some(value) if value > MAX_SECONDS => {
+            Err(refused(key, "is more than ten years; it is given in seconds, not milliseconds"))
+        }
+        value => Ok(value.map(Duration::from_secs)),
+    }
+}
+
+fn url(key: &str, value: &str) -> Result<Url> {
+    let url = Url::parse(value).map_err(|_| refused(key, &format!("is not a URL: {value:?}")))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refused(key, "carries a user name or password, which would end up in logs"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(refused(key, "carries a query or fragment, which no call would keep"));
+    }
+    let local = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => return Err(refused(key, &format!("names no host: {value:?}"))),
+    };
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if local => Ok(url),
+        "http" => Err(refused(
+            key,
+            &format!(
+                "is plain http to {:?}; tokens travel there, so only loopback addresses may be http",
+                url.host_str().unwrap_or_default()
+            ),
+        )),
+        scheme => Err(refused(key, &format!("has the scheme {scheme:?}; it must be https"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn settings(json: Value) -> std::result::Result<Settings, String> {
+        let config: Config = serde_json::from_value(json).map_err(|e| e.to_string())?;
+        Settings::try_from(config).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn an_app_id_is_enough_and_the_defaults_are_the_documented_ones() {
+        let settings = settings(json!({"appId": "APP1"})).unwrap();
+        assert_eq!(settings.api_url.as_str(), "https://api.otpless.com/");
+        assert_eq!(settings.jwks_url.as_str(), "https://otpless.com/.well-known/jwks");
+        assert_eq!(settings.issuer, "https://otpless.com");
+        assert_eq!(settings.policy, Policy::default());
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_by_name() {
+        let error = settings(json!({"appId": "APP1", "inactivityTimeOut": 60})).unwrap_err();
+        assert!(error.contains("inactivityTimeOut") && error.contains("inactivityTimeout"), "{error}");
+        // A client secret in an app is public; there is no key to put it in.
+        assert!(
+            settings(json!({"appId": "APP1", "clientSecret": "s"})).unwrap_err().contains("clientSecret")
+        );
+    }
+
+    #[test]
+    fn e1_impossible_values_are_refused_by_key() {
+        for (key, value) in [
+            ("appId", json!("")),
+            ("appId", json!("a b")),
+            ("apiUrl", json!("nonsense")),
+            ("apiUrl", json!("http://api.otpless.com")),
+            ("apiUrl", json!("http://127.0.0.1.example.com")),
+            ("apiUrl", json!("http://0.0.0.0:1")),
+            ("apiUrl", json!("ftp://127.0.0.1")),
+            ("apiUrl", json!("https://user:pw@api.otpless.com")),
+            ("apiUrl", json!("https://api.otpless.com?x=1")),
+            ("jwksUrl", json!("http://otpless.com/.well-known/jwks")),
+            ("issuer", json!("")),
+            ("inactivityTimeout", json!(0)),
+            ("inactivityTimeout", json!(1_700_000_000_000_u64)),
+            ("maxLifetime", json!(0)),
+            ("inactivityWarning", json!(30)),
+        ] {
+            let mut config = json!({"appId": "APP1"});
+            config[key] = value.clone();
+            let error = settings(config).unwrap_err();
+            assert!(error.starts_with(&format!("plugins.otpless.{key} ")), "{key} = {value}: {error}");
+        }
+        assert!(settings(json!({"appId": "A", "inactivityTimeout": -5})).is_err());
+        assert!(settings(json!({"appId": "A", "inactivityTimeout": 60, "inactivityWarning": 60})).is_err());
+        assert!(settings(json!({})).unwrap_err().starts_with("plugins.otpless.appId "));
+    }
+
+    #[test]
+    fn e1_plain_http_is_for_loopback_addresses_alone() {
+        for local in
+            ["http://127.0.0.1:8787", "http://localhost:8787", "http://[::1]:8787", "http://127.9.9.9"]
+        {
+            assert!(settings(json!({"appId": "A", "apiUrl": local})).is_ok(), "{local}");
+        }
+    }
+
+    #[test]
+    fn the_builder_wins_over_the_file() {
+        let file = Config { app_id: Some("FILE".into()), max_lifetime: Some(5), ..Config::default() };
+        let builder = Config { app_id: Some("CODE".into()), ..Config::default() };
+        let both = file.overridden_by(builder);
+        assert_eq!((both.app_id.as_deref(), both.max_lifetime), (Some("CODE"), Some(5)));
+    }
+}

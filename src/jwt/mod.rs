@@ -1,0 +1,54 @@
+//! Whether a token is genuine: RS256 with a key of OTPless's own, and nothing else.
+//!
+//! [`verify`] decides, in numbered steps; [`jwks`] keeps the keys. The split in [`TokenVerifier`] follows the
+//! network: checking a token with the keys at hand is a pure function, fetching keys is not.
+
+pub(crate) mod jwks;
+pub(crate) mod strict_json;
+pub(crate) mod verify;
+
+use std::fmt;
+
+pub use jwks::JwksVerifier;
+pub use verify::{Claims, Expected};
+
+use crate::{BoxFuture, clock::Timestamp, error::Error};
+
+/// Checks tokens. The real one is [`JwksVerifier`].
+pub trait TokenVerifier: fmt::Debug + Send + Sync + 'static {
+    /// Checks `token` with the keys at hand; never touches the network.
+    ///
+    /// Everything but time is decided here; whether the token is valid *now* is asked of the [`Claims`], each time
+    /// they are looked at, with the injected clock.
+    ///
+    /// # Errors
+    ///
+    /// [`Unverified::UnknownKey`] if a newer key set might settle it, [`Unverified::Invalid`] if nothing can.
+    fn verify(&self, token: &str) -> Result<Claims, Unverified>;
+
+    /// Fetches the key set, at most once per cooldown whatever the number of callers.
+    ///
+    /// # Errors
+    ///
+    /// `Network` or `Server` if there is no newer set to be had now; the old keys stay usable.
+    fn fetch_keys(&self) -> BoxFuture<'_, Result<Fetched, Error>>;
+
+    /// Whether the keys at hand are due for a routine renewal.
+    fn keys_are_due(&self) -> bool;
+}
+
+/// What a key fetch brought beside the keys.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fetched {
+    /// The server's `Date`, from which clock skew is learned. `None` if no request was made or it had none.
+    pub server_date: Option<Timestamp>,
+}
+
+/// Why a token did not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unverified {
+    /// It names a key that is not at hand.
+    UnknownKey,
+    /// It is not genuine, or not for us. The reason names the check, never the content.
+    Invalid(&'static str),
+}

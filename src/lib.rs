@@ -1,0 +1,241 @@
+//! OTPless session management for Tauri.
+//!
+//! After a sign-in with [OTPless](https://otpless.com) an app holds three values: a session id, a short-lived session
+//! token and a long-lived refresh token. This plugin keeps them in the operating system's keychain, renews the session
+//! before it expires, ends it when it should be over, and lets the page know who is signed in without ever giving it a
+//! token.
+//!
+//! ```no_run
+//! tauri::Builder::default()
+//!     .plugin(tauri_plugin_store::Builder::default().build())
+//!     .plugin(tauri_plugin_otpless::init());
+//! ```
+//!
+//! Pages call the commands through the npm package `tauri-plugin-otpless-api`; Rust code has the same through
+//! [`OtplessExt::otpless`]. How a session lives is told in [`session`]; the README has the tables of settings,
+//! permissions and errors.
+
+mod activity_log;
+mod api;
+mod clock;
+mod commands;
+pub mod config;
+mod error;
+mod events;
+mod jwt;
+mod plugin_store;
+mod secret;
+pub mod session;
+mod single_flight;
+mod store;
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use tauri::{
+    AppHandle, Manager, RunEvent, Runtime, WindowEvent,
+    plugin::{PluginApi, TauriPlugin},
+};
+
+use activity_log::ActivityLog;
+use api::ClientApi;
+use clock::{Clock, SystemClock};
+use jwt::JwksVerifier;
+use store::KeychainStore;
+
+pub use clock::Timestamp;
+pub use config::Config;
+pub use error::{Error, ErrorKind, Result};
+pub use events::{SESSION_CHANGED, SessionChanged};
+pub use secret::SessionToken;
+pub use session::{SessionManager, ValidToken, snapshot::*};
+
+/// The engine without Tauri: its parts, the traits between them and the real ones behind the traits.
+///
+/// Apps need none of this. It is what the plugin puts together at start, and what tests put together differently.
+pub mod engine {
+    pub use crate::{
+        BoxFuture,
+        activity_log::{ActivityLog, MemoryActivityLog},
+        api::{
+            Answer, ApiError, ClientApi, Credentials, Refreshed, SessionApi, Verdict,
+            http::HttpClient,
+            sign_in::{MAX_SIGN_IN_BYTES, SignIn},
+        },
+        clock::{Clock, SystemClock, Timestamp},
+        jwt::{Claims, Expected, Fetched, JwksVerifier, TokenVerifier, Unverified},
+        secret::{RefreshToken, SessionId, SessionToken, Tokens},
+        session::{MakeStore, Parts, SessionManager, activity::Policy},
+        store::{
+            KeychainStore, MemoryStore, SessionStore, Slot, StoreError,
+            record::{RECORD_VERSION, SessionRecord, SignInId, Unreadable},
+        },
+    };
+}
+
+/// A boxed future: what the object-safe traits answer with.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The plugin with the settings of `plugins.otpless` in tauri.conf.json.
+pub fn init<R: Runtime>() -> TauriPlugin<R, Option<Config>> {
+    Builder::new().build()
+}
+
+/// The plugin with settings made in code. They win over those of tauri.conf.json.
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    config: Config,
+}
+
+impl Builder {
+    /// A builder that changes nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The app id of the OTPless dashboard; `plugins.otpless.appId`.
+    #[must_use]
+    pub fn app_id(mut self, app_id: impl Into<String>) -> Self {
+        self.config.app_id = Some(app_id.into());
+        self
+    }
+
+    /// Base URL of the client API; `plugins.otpless.apiUrl`, by default [`config::DEFAULT_API_URL`].
+    #[must_use]
+    pub fn api_url(mut self, url: impl Into<String>) -> Self {
+        self.config.api_url = Some(url.into());
+        self
+    }
+
+    /// URL of the key set; `plugins.otpless.jwksUrl`, by default [`config::DEFAULT_JWKS_URL`].
+    #[must_use]
+    pub fn jwks_url(mut self, url: impl Into<String>) -> Self {
+        self.config.jwks_url = Some(url.into());
+        self
+    }
+
+    /// The `iss` every token must carry; `plugins.otpless.issuer`, by default [`config::DEFAULT_ISSUER`].
+    #[must_use]
+    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.config.issuer = Some(issuer.into());
+        self
+    }
+
+    /// Ends a session in which nobody did anything for this long; `plugins.otpless.inactivityTimeout`, off by default.
+    /// Whole seconds.
+    #[must_use]
+    pub fn inactivity_timeout(mut self, timeout: Duration) -> Self {
+        self.config.inactivity_timeout = Some(timeout.as_secs());
+        self
+    }
+
+    /// How long before that the app is warned; `plugins.otpless.inactivityWarning`, by default 60 s. Whole seconds.
+    #[must_use]
+    pub fn inactivity_warning(mut self, warning: Duration) -> Self {
+        self.config.inactivity_warning = Some(warning.as_secs());
+        self
+    }
+
+    /// Ends a session this long after sign-in, whatever happens; `plugins.otpless.maxLifetime`, off by default. Whole
+    /// seconds.
+    #[must_use]
+    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.config.max_lifetime = Some(lifetime.as_secs());
+        self
+    }
+
+    /// The plugin. Settings that make no sense stop the app at start with a message that names the key.
+    pub fn build<R: Runtime>(self) -> TauriPlugin<R, Option<Config>> {
+        tauri::plugin::Builder::<R, Option<Config>>::new("otpless")
+            .invoke_handler(tauri::generate_handler![
+                commands::get_session,
+                commands::logout,
+                commands::record_activity,
+                commands::verify_session,
+                commands::refresh_session,
+                commands::start_session,
+                commands::get_session_token,
+                commands::diagnostics,
+            ])
+            .setup(move |app, api| {
+                let manager = start(app, &api, self.config)?;
+                app.manage(manager);
+                Ok(())
+            })
+            .on_event(|app, event| {
+                // Coming to a window is something a person does (rule 8).
+                match event {
+                    RunEvent::WindowEvent { event: WindowEvent::Focused(true), .. } => {
+                        app.otpless().record_activity();
+                        app.otpless().look();
+                    }
+                    RunEvent::Resumed => app.otpless().look(),
+                    _ => {}
+                }
+            })
+            .build()
+    }
+}
+
+/// Puts the parts together and starts the background task; does no I/O that could delay the app's `setup`.
+fn start<R: Runtime>(
+    app: &AppHandle<R>,
+    api: &PluginApi<R, Option<Config>>,
+    builder: Config,
+) -> Result<SessionManager> {
+    let config = api.config().clone().unwrap_or_default().overridden_by(builder);
+    let settings = config::Settings::try_from(config)?;
+    let activity_log: Arc<dyn ActivityLog> = Arc::new(plugin_store::PluginStore::open(app)?);
+    let http = api::http::HttpClient::new()?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let runtime = tauri::async_runtime::handle().inner().clone();
+    let identifier = app.config().identifier.clone();
+    let verifier = JwksVerifier::new(
+        jwt::Expected { issuer: settings.issuer, app_id: settings.app_id.clone() },
+        settings.jwks_url,
+        http.clone(),
+        clock.clone(),
+        activity_log.clone(),
+        runtime.clone(),
+    );
+    let manager = SessionManager::new(session::Parts {
+        policy: settings.policy,
+        clock,
+        api: Arc::new(ClientApi::new(http, settings.api_url, &settings.app_id)),
+        verifier: Arc::new(verifier),
+        make_store: Box::new(move || Box::new(KeychainStore::new(identifier.clone()))),
+        activity_log,
+        lock_directory: app.path().app_local_data_dir().ok(),
+        random: Arc::new(random),
+        runtime: runtime.clone(),
+    });
+    runtime.spawn(events::forward(app.clone(), manager.subscribe()));
+    runtime.spawn(manager.clone().run());
+    Ok(manager)
+}
+
+/// For jitter. Without randomness there is none, and nothing breaks.
+fn random() -> u32 {
+    use ring::rand::{SecureRandom, SystemRandom};
+
+    let mut bytes = [0; 4];
+    match SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => u32::from_le_bytes(bytes),
+        Err(_) => 0,
+    }
+}
+
+/// The session, from Rust.
+pub trait OtplessExt<R: Runtime> {
+    /// The app's session manager.
+    ///
+    /// # Panics
+    ///
+    /// If the plugin has not been registered.
+    fn otpless(&self) -> &SessionManager;
+}
+
+impl<R: Runtime, T: Manager<R>> OtplessExt<R> for T {
+    fn otpless(&self) -> &SessionManager {
+        self.state::<SessionManager>().inner()
+    }
+}

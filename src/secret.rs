@@ -1,0 +1,92 @@
+//! The three values of a session as types that cannot be printed or serialised by accident.
+//!
+//! `Debug` is redacted, memory is wiped on drop, there is no `Serialize` and no `Display`; [`expose`] is the one
+//! way out, so `grep expose` lists every place a secret leaves (requirements A2, D1).
+//!
+//! [`expose`]: SessionToken::expose
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+macro_rules! secret {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq)]
+        pub struct $name(Zeroizing<String>);
+
+        impl $name {
+            /// Takes the value over; the string's buffer is wiped when the last copy is dropped.
+            pub fn new(value: impl Into<Zeroizing<String>>) -> Self {
+                Self(value.into())
+            }
+
+            /// The secret itself. Every caller answers for where it goes next.
+            pub fn expose(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(value: String) -> Self {
+                Self(Zeroizing::new(value))
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(value: &str) -> Self {
+                Self(Zeroizing::new(value.to_owned()))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "([redacted])"))
+            }
+        }
+    };
+}
+
+secret! {
+    /// The opaque handle of a session, 32 hex characters (`sessionId` of the web dialect). It names the session in a
+    /// revocation, and OTPless's v1 API accepts it in place of the token, so it is treated as a credential.
+    SessionId
+}
+
+secret! {
+    /// The session JWT: RS256, short-lived, proves the session offline.
+    SessionToken
+}
+
+secret! {
+    /// The refresh JWT: RS256, long-lived, buys a new session token. Never leaves the core.
+    RefreshToken
+}
+
+/// The three values together, as a sign-in or a refresh hands them out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// The opaque, revocable handle.
+    pub session_id: SessionId,
+    /// The session JWT.
+    pub session_token: SessionToken,
+    /// The refresh JWT.
+    pub refresh_token: RefreshToken,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a2_debug_of_every_secret_is_redacted() {
+        let tokens = Tokens {
+            session_id: "canary-id".into(),
+            session_token: "canary-token".into(),
+            refresh_token: "canary-refresh".into(),
+        };
+        let printed = format!("{tokens:?}");
+        assert!(!printed.contains("canary"), "{printed}");
+        assert!(printed.contains("RefreshToken([redacted])"));
+    }
+}

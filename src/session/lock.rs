@@ -1,0 +1,89 @@
+//! One refresher at a time among the processes of one app (requirement A7).
+//!
+//! An operating system's file lock and nothing cleverer: it is let go of however its holder dies.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Longest wait for another process's refresh: longer than an exchange may take, so only a process that is frozen or
+/// broken is given up on.
+pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// Between two tries: a refresh takes a few tenths of a second, and who comes next is in no hurry.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Opens the lock file, making its directory.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    OpenOptions::new().create(true).truncate(false).write(true).open(path)
+}
+
+/// Held while it lives.
+#[derive(Debug)]
+pub(crate) struct RefreshLock(#[expect(dead_code, reason = "dropping it unlocks")] Option<File>);
+
+impl RefreshLock {
+    /// Waits for the lock without blocking a thread. Without a path, or where the file system knows no locks, there
+    /// is nothing to wait for.
+    ///
+    /// # Errors
+    ///
+    /// `Network`, retryable, if another process holds it for longer than [`LOCK_TIMEOUT`].
+    pub(crate) async fn acquire(path: Option<PathBuf>) -> Result<Self> {
+        let Some(path) = path else { return Ok(Self(None)) };
+        let Ok(file) = open(&path) else {
+            tracing::warn!(
+                "the refresh lock cannot be opened; other processes of this app are not waited for"
+            );
+            return Ok(Self(None));
+        };
+        let waited = tokio::time::timeout(LOCK_TIMEOUT, async {
+            loop {
+                match file.try_lock() {
+                    Ok(()) | Err(TryLockError::Error(_)) => return,
+                    Err(TryLockError::WouldBlock) => tokio::time::sleep(POLL).await,
+                }
+            }
+        });
+        match waited.await {
+            Ok(()) => Ok(Self(Some(file))),
+            Err(_) => Err(Error::new(
+                ErrorKind::Network,
+                "another process of this app has been refreshing the session for too long; \
+                 the session is kept and will be tried again",
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a7_the_second_waits_until_the_first_lets_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Some(dir.path().join("new/refresh.lock"));
+        let first = RefreshLock::acquire(path.clone()).await.unwrap();
+        let mut second = Box::pin(RefreshLock::acquire(path));
+        assert!(tokio::time::timeout(Duration::from_millis(200), &mut second).await.is_err());
+        drop(first);
+        second.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frozen_holder_is_given_up_on_and_the_error_can_be_retried() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Some(dir.path().join("refresh.lock"));
+        let _frozen = RefreshLock::acquire(path.clone()).await.unwrap();
+        assert!(RefreshLock::acquire(path).await.unwrap_err().is_retryable());
+    }
+}

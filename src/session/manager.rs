@@ -1,0 +1,383 @@
+//! The one writer of the session.
+//!
+//! State is behind a mutex that is held for the length of a computation, never across an `.await` and never while
+//! anybody is told (rule 12). Whatever takes time is a method in a file of its own ([`refresh`](super::refresh),
+//! [`sign_in`](super::sign_in), …) that reads the state, does its work without the lock, and comes back with the
+//! generation it started from: if that has passed, its result is dropped (rule 2).
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::json;
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, watch},
+};
+
+use super::{
+    activity::Policy,
+    schedule::{self, Job, Now, Plan},
+    snapshot::{Diagnostics, EndReason, Session, SessionStatus, Storage},
+    state::{Live, Phase, Revoke, State},
+};
+use crate::{
+    activity_log::ActivityLog,
+    api::SessionApi,
+    clock::{Clock, Timestamp},
+    error::{Error, ErrorKind, Result},
+    jwt::TokenVerifier,
+    single_flight::SingleFlight,
+    store::{
+        SessionStore,
+        record::SignInId,
+        vault::{GenerationGuard, Vault},
+        worker::StoreWorker,
+    },
+};
+
+/// How long a question waits for the keychain at start-up before it is answered with "restoring".
+pub const RESTORE_WAIT: Duration = Duration::from_secs(6);
+
+/// Asked for by a page, an exchange that went well is not repeated sooner: a page cannot drive the server.
+pub const MIN_EXCHANGE_INTERVAL: Duration = Duration::from_secs(10);
+
+const ACTIVITY_KEY: &str = "activity";
+const ENDED_KEY: &str = "ended";
+
+/// How many ended sign-ins are remembered outside the keychain.
+const MAX_ENDED: usize = 16;
+
+/// Makes the store; called again after a store panicked.
+pub type MakeStore = Box<dyn Fn() -> Box<dyn SessionStore> + Send + Sync>;
+
+/// Everything a [`SessionManager`] works with.
+pub struct Parts {
+    /// The app's deadlines.
+    pub policy: Policy,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The server.
+    pub api: Arc<dyn SessionApi>,
+    /// The judge of tokens.
+    pub verifier: Arc<dyn TokenVerifier>,
+    /// The keychain.
+    pub make_store: MakeStore,
+    /// What may be lost.
+    pub activity_log: Arc<dyn ActivityLog>,
+    /// A directory shared by the app's processes, for lock files. `None`: there is only this process.
+    pub lock_directory: Option<PathBuf>,
+    /// Uniform random numbers for jitter.
+    pub random: Arc<dyn Fn() -> u32 + Send + Sync>,
+    /// Where detached work runs.
+    pub runtime: Handle,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// Keeps one session alive, and ends it. Clones share it.
+#[derive(Clone)]
+pub struct SessionManager(pub(super) Arc<Inner>);
+
+impl fmt::Debug for SessionManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionManager").field("session", &self.current()).finish_non_exhaustive()
+    }
+}
+
+pub(super) struct Inner {
+    pub(super) policy: Policy,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) api: Arc<dyn SessionApi>,
+    pub(super) verifier: Arc<dyn TokenVerifier>,
+    pub(super) vault: Vault,
+    pub(super) log: Arc<dyn ActivityLog>,
+    pub(super) refresh_lock: Option<PathBuf>,
+    random: Arc<dyn Fn() -> u32 + Send + Sync>,
+    pub(super) runtime: Handle,
+    /// Written under the state lock alone; atomic because the keychain's thread compares it.
+    generation: Arc<AtomicU64>,
+    state: Mutex<State>,
+    published: watch::Sender<Session>,
+    pub(super) wake: Notify,
+    pub(super) refreshing: SingleFlight<Result<()>>,
+    pub(super) verifying: SingleFlight<Result<()>>,
+}
+
+impl SessionManager {
+    /// A manager that does nothing yet; [`run`](Self::run) brings it to life.
+    pub fn new(parts: Parts) -> Self {
+        let lock = |name: &str| parts.lock_directory.as_ref().map(|directory| directory.join(name));
+        let vault = Vault::new(StoreWorker::start(parts.make_store), lock("otpless-store.lock"));
+        Self(Arc::new(Inner {
+            policy: parts.policy,
+            clock: parts.clock,
+            api: parts.api,
+            verifier: parts.verifier,
+            vault,
+            log: parts.activity_log,
+            refresh_lock: lock("otpless-refresh.lock"),
+            random: parts.random,
+            runtime: parts.runtime,
+            generation: Arc::default(),
+            state: Mutex::default(),
+            published: watch::Sender::new(Session::default()),
+            wake: Notify::new(),
+            refreshing: SingleFlight::default(),
+            verifying: SingleFlight::default(),
+        }))
+    }
+
+    /// The session as it is known now, from memory; deadlines are checked.
+    pub fn current(&self) -> Session {
+        self.0.update(|_, _| ());
+        self.0.read(|state, now| state.snapshot(&self.0.policy, now))
+    }
+
+    /// The session, after the keychain has answered at start-up or [`RESTORE_WAIT`] has passed.
+    pub async fn session(&self) -> Session {
+        self.0.wait_for_restore().await;
+        self.current()
+    }
+
+    /// Every change of the session; the receiver always holds the newest.
+    pub fn subscribe(&self) -> watch::Receiver<Session> {
+        self.0.published.subscribe()
+    }
+
+    /// Notes that the user did something, and answers the session as it is then. A deadline that has passed is not
+    /// moved: the session ends instead.
+    pub fn record_activity(&self) -> Session {
+        let noted = self.0.update(|state, now| {
+            state.record_activity(now).then(|| state.live().map(|l| (l.record.sign_in.clone(), now.wall)))
+        });
+        if let Some(Some((sign_in, at))) = noted {
+            self.0.log_activity(&sign_in, at);
+        }
+        self.current()
+    }
+
+    /// Something happened after which deadlines and clocks are worth a look: the app came back to the front, the
+    /// machine woke up.
+    pub fn look(&self) {
+        self.0.wake.notify_one();
+    }
+
+    /// What a developer wants to know.
+    pub fn diagnostics(&self) -> Diagnostics {
+        let plan = self.0.plan();
+        self.0.read(|state, now| Diagnostics {
+            backend: self.0.vault.backend().to_owned(),
+            storage: state.storage,
+            storage_error: state.storage_error.clone(),
+            next_wake_at: plan.sleep.map(|sleep| now.wall + sleep),
+            next_refresh_at: state.next_refresh_at(),
+            last_refresh: state.last_refresh.clone(),
+            last_verify: state.last_verify.clone(),
+            clock_skew_ms: state.skew_ms,
+            pending_revocations: state.waiting.len(),
+            counters: state.counters,
+        })
+    }
+}
+
+impl Inner {
+    pub(super) fn now(&self) -> Now {
+        Now { wall: self.clock.now(), monotonic: self.clock.monotonic() }
+    }
+
+    pub(super) fn random(&self) -> u32 {
+        (self.random)()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock was held left whole fields behind; going on beats signing the user out.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn read<T>(&self, look: impl FnOnce(&State, Now) -> T) -> T {
+        look(&self.lock(), self.now())
+    }
+
+    /// Changes the state, after deadlines that have passed are applied, and publishes what came of it.
+    pub(super) fn update<T>(&self, change: impl FnOnce(&mut State, Now) -> T) -> T {
+        let (result, changed, ended) = {
+            let mut state = self.lock();
+            let now = self.now();
+            let ended = state.overdue(&self.policy, now).and_then(|reason| {
+                let sign_in = state.live().map(|live| live.record.sign_in.clone());
+                self.end_locked(&mut state, reason, Revoke::Yes);
+                sign_in
+            });
+            let result = change(&mut state, now);
+            (result, state.take_change(&self.policy, now), ended)
+        };
+        if let Some(sign_in) = ended {
+            self.log_ended(&sign_in);
+        }
+        if let Some(session) = changed {
+            tracing::debug!(revision = session.revision, status = ?session.status, reason = ?session.end_reason, "session changed");
+            self.published.send_if_modified(|published| {
+                let newer = session.revision > published.revision;
+                if newer {
+                    *published = session;
+                }
+                newer
+            });
+            self.wake.notify_one();
+        }
+        result
+    }
+
+    /// Changes the state without publishing; for what is to be published together with something that follows.
+    pub(super) fn update_quietly<T>(&self, change: impl FnOnce(&mut State, Now) -> T) -> T {
+        let mut state = self.lock();
+        let now = self.now();
+        change(&mut state, now)
+    }
+
+    /// The generation now. Take it before the state it belongs to is read.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn guard(&self, expected: u64) -> GenerationGuard {
+        GenerationGuard { current: self.generation.clone(), expected }
+    }
+
+    /// Starts a new generation; only with the state lock held, which `_proof` shows.
+    pub(super) fn next_generation(&self, _proof: &mut State) -> u64 {
+        self.generation.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    pub(super) fn end_locked(&self, state: &mut State, reason: EndReason, revoke: Revoke) {
+        tracing::info!(?reason, "the session is over");
+        let generation = self.next_generation(state);
+        state.end(generation, reason, revoke);
+    }
+
+    /// Ends the session of `generation` for `reason`; nothing happens if it is not the present one.
+    pub(super) fn end(&self, generation: u64, reason: EndReason, revoke: Revoke) {
+        let ended = self.update(|state, _| {
+            if self.generation() != generation {
+                return None;
+            }
+            let sign_in = state.live().map(|live| live.record.sign_in.clone());
+            self.end_locked(state, reason, revoke);
+            sign_in
+        });
+        if let Some(sign_in) = ended {
+            self.log_ended(&sign_in);
+        }
+        self.wake.notify_one();
+    }
+
+    /// Applies `change` to the session of `generation`.
+    ///
+    /// # Errors
+    ///
+    /// `SessionChanged` if that session is over.
+    pub(super) fn update_live<T>(
+        &self,
+        generation: u64,
+        change: impl FnOnce(&mut State, Now) -> T,
+    ) -> Result<T> {
+        self.update(|state, now| {
+            if self.generation() == generation && state.live().is_some() {
+                Ok(change(state, now))
+            } else {
+                Err(Error::session_changed())
+            }
+        })
+    }
+
+    /// The session under way and its generation.
+    ///
+    /// # Errors
+    ///
+    /// `NotSignedIn`, or `StorageUnavailable` if that is not known yet.
+    pub(super) fn with_live<T>(&self, look: impl FnOnce(&Live, &State, Now) -> T) -> Result<(u64, T)> {
+        self.update(|_, _| ());
+        self.read(|state, now| match &state.phase {
+            Phase::SignedIn(live) => Ok((self.generation(), look(live, state, now))),
+            Phase::SignedOut(_) => Err(Error::not_signed_in()),
+            Phase::Restoring => Err(Error::new(
+                ErrorKind::StorageUnavailable,
+                "it is not known yet whether somebody is signed in: the keychain does not answer. \
+                 Unlock it, or sign in anew",
+            )),
+        })
+    }
+
+    pub(super) fn plan(&self) -> Plan {
+        self.read(|state, now| schedule::plan(state.upcoming(&self.policy, now), now))
+    }
+
+    pub(super) async fn wait_for_restore(&self) {
+        let mut published = self.published.subscribe();
+        let restored = published.wait_for(|session| {
+            session.status != SessionStatus::Restoring || session.storage == Storage::Unavailable
+        });
+        // A question must be answered even if the keychain is not.
+        let _ = tokio::time::timeout(RESTORE_WAIT, restored).await;
+    }
+
+    pub(super) fn log_activity(&self, sign_in: &SignInId, at: Timestamp) {
+        self.log.put(ACTIVITY_KEY, json!({ "signIn": sign_in, "lastActiveAt": at }));
+    }
+
+    pub(super) fn logged_activity(&self, sign_in: &SignInId) -> Option<Timestamp> {
+        let entry = self.log.get(ACTIVITY_KEY)?;
+        (entry.get("signIn")?.as_str()? == sign_in.as_str())
+            .then(|| entry.get("lastActiveAt")?.as_i64().map(Timestamp))?
+    }
+
+    /// Remembers outside the keychain that a sign-in is over, for the day the keychain could not be told.
+    pub(super) fn log_ended(&self, sign_in: &SignInId) {
+        let mut ended = self.ended();
+        ended.retain(|id| id != sign_in.as_str());
+        if ended.len() >= MAX_ENDED {
+            ended.remove(0);
+        }
+        ended.push(sign_in.as_str().to_owned());
+        self.log.put(ENDED_KEY, json!(ended));
+    }
+
+    pub(super) fn is_ended(&self, sign_in: &SignInId) -> bool {
+        self.ended().iter().any(|id| id == sign_in.as_str())
+    }
+
+    fn ended(&self) -> Vec<String> {
+        self.log.get(ENDED_KEY).and_then(|ids| serde_json::from_value(ids).ok()).unwrap_or_default()
+    }
+}
+
+/// Marks a job as running while it lives, and wakes the background task when it ends, however it ends.
+pub(super) struct Running {
+    inner: Arc<Inner>,
+    job: Job,
+}
+
+impl Running {
+    /// `None` if it runs already.
+    pub(super) fn start(inner: &Arc<Inner>, job: Job) -> Option<Self> {
+        inner.update_quietly(|state, _| state.running.insert(job)).then(|| Self { inner: inner.clone(), job })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.inner.update_quietly(|state, _| state.running.remove(&self.job));
+        self.inner.wake.notify_one();
+    }
+}

@@ -1,0 +1,331 @@
+//! Buying a new session token, with a refresh token that may be good for one use only.
+//!
+//! The order is the whole point (rule 3). One flight at a time in this process; under it one process at a time, by
+//! file lock. Under the lock the keychain is read again, because another process may have spent our token and stored
+//! a better one. After the exchange: keychain first, read back, then memory, then everyone. A crash anywhere leaves
+//! either the old tokens or the new, and whoever was told of the new can find them again.
+
+use std::sync::Arc;
+
+use super::{
+    SessionManager,
+    lock::RefreshLock,
+    manager::{Inner, MIN_EXCHANGE_INTERVAL, Running},
+    revocation::lost,
+    schedule::{Job, Pace},
+    snapshot::{EndReason, Exchange, Session, Storage},
+    state::{Live, Phase, Revoke},
+};
+use crate::{
+    api::{ApiError, Refreshed, Verdict},
+    error::{Error, Result},
+    jwt::{Claims, Unverified},
+    secret::Tokens,
+    store::{
+        record::SessionRecord,
+        vault::{Commit, Expect, Stored},
+    },
+};
+
+impl SessionManager {
+    /// Renews the session token now. Callers share one exchange; one that went well is not repeated within
+    /// [`MIN_EXCHANGE_INTERVAL`], one that failed not before its back-off has passed.
+    ///
+    /// # Errors
+    ///
+    /// `NotSignedIn`, `Rejected` (the session has ended), or why the exchange failed; the session is kept then.
+    pub async fn refresh(&self) -> Result<Session> {
+        self.0.wait_for_restore().await;
+        let (_, recent) = self.0.with_live(|live, state, now| {
+            let refreshed = live.refreshed.is_some_and(|at| now.monotonic < at + MIN_EXCHANGE_INTERVAL);
+            match &state.last_refresh {
+                Some(Exchange { error: Some(error), .. }) if state.retries.refresh.is_waiting(now) => {
+                    Some(Err(error.clone()))
+                }
+                _ => refreshed.then_some(Ok(())),
+            }
+        })?;
+        match recent {
+            Some(result) => result?,
+            None => self.0.refresh_shared().await?,
+        }
+        Ok(self.current())
+    }
+}
+
+impl Inner {
+    /// Joins the exchange under way or starts one.
+    pub(super) async fn refresh_shared(self: &Arc<Self>) -> Result<()> {
+        let inner = self.clone();
+        let flight = self.refreshing.run(&self.runtime, || inner.refresh_once());
+        flight.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    async fn refresh_once(self: Arc<Self>) -> Result<()> {
+        let _running = Running::start(&self, Job::Refresh);
+        let (generation, ()) = self.with_live(|_, _, _| ())?;
+        let outcome = self.refresh_locked(generation).await;
+        let random = self.random();
+        self.update(|state, now| {
+            if self.generation() != generation && outcome.is_ok() {
+                return;
+            }
+            state.last_refresh =
+                Some(Exchange { at: now.wall, ok: outcome.is_ok(), error: outcome.as_ref().err().cloned() });
+            match &outcome {
+                Ok(()) => state.retries.refresh.succeeded(),
+                Err(error) => {
+                    tracing::warn!(%error, "the session token could not be renewed");
+                    state.counters.refresh_failures += 1;
+                    state.retries.refresh.failed(Pace::Exchange, now, error.retry_after(), random);
+                }
+            }
+        });
+        outcome
+    }
+
+    async fn refresh_locked(self: &Arc<Self>, generation: u64) -> Result<()> {
+        let _lock = RefreshLock::acquire(self.refresh_lock.clone()).await?;
+        if self.adopt_from_store(generation).await == Adopted::Settled {
+            return Ok(());
+        }
+        let (now_generation, record) = self.with_live(|live, _, _| live.record.clone())?;
+        if now_generation != generation {
+            return Err(Error::session_changed());
+        }
+        let answer = self.api.refresh(&record.tokens.refresh_token, record.state.as_deref()).await;
+        self.update_quietly(|state, now| {
+            state.counters.requests += 1;
+            state.learn_server_time(answer.server_date, now);
+        });
+        match answer.outcome {
+            Ok(refreshed) => self.take_refreshed(generation, &record, refreshed).await,
+            Err(error) => self.refused(generation, &record, error).await,
+        }
+    }
+
+    /// What a failed exchange means. A rejection is believed only after another look at the keychain: the token may
+    /// be spent because another process has the next one (requirement C4).
+    async fn refused(
+        self: &Arc<Self>,
+        generation: u64,
+        record: &SessionRecord,
+        error: ApiError,
+    ) -> Result<()> {
+        if error.verdict != Verdict::Over {
+            return Err(error.error);
+        }
+        if self.adopt_from_store(generation).await == Adopted::Settled {
+            return Ok(());
+        }
+        let expired =
+            self.read(|state, now| record.refresh_expires_at.is_some_and(|at| state.server_now(now) >= at));
+        let reason = if expired { EndReason::Expired } else { EndReason::Revoked };
+        self.end(generation, reason, Revoke::No);
+        Err(error.error)
+    }
+
+    async fn take_refreshed(
+        self: &Arc<Self>,
+        generation: u64,
+        old: &Arc<SessionRecord>,
+        refreshed: Refreshed,
+    ) -> Result<()> {
+        let tokens = Tokens {
+            session_id: old.tokens.session_id.clone(),
+            session_token: refreshed.session_token,
+            // Rotation is assumed, without grace: a new one makes the old one worthless (rule 4).
+            refresh_token: refreshed.refresh_token.unwrap_or_else(|| old.tokens.refresh_token.clone()),
+        };
+        if refreshed.session_id.is_some_and(|id| id != old.tokens.session_id) {
+            return Err(foreign("another session id"));
+        }
+        let session = self.check_refreshed(old, tokens.session_token.expose())?;
+        let refresh = if tokens.refresh_token == old.tokens.refresh_token {
+            None
+        } else {
+            Some(self.check_refreshed(old, tokens.refresh_token.expose())?)
+        };
+        if let (Some(session), Some(Some(refresh))) = (&session, &refresh)
+            && session.expires_at() > refresh.expires_at()
+        {
+            return Err(foreign("a refresh token in the place of a session token"));
+        }
+        let last_active_at = self.with_live(|live, _, _| live.last_active_at)?.1;
+        let record = SessionRecord {
+            rotation: old.rotation + 1,
+            tokens,
+            expires_at: session.as_ref().map(Claims::expires_at),
+            refresh_expires_at: match &refresh {
+                None => old.refresh_expires_at,
+                Some(claims) => claims.as_ref().map(Claims::expires_at),
+            },
+            last_active_at,
+            ..(**old).clone()
+        };
+        self.store_rotated(generation, record, session).await
+    }
+
+    /// The claims of a token that a refresh brought; `None` if its key is not at hand. It must be stored even so, and
+    /// is not served until it could be verified.
+    fn check_refreshed(&self, old: &SessionRecord, token: &str) -> Result<Option<Claims>> {
+        match self.verifier.verify(token) {
+            Ok(claims)
+                if claims.user_id() == old.user_id
+                    && claims.session_id() == old.tokens.session_id.expose() =>
+            {
+                Ok(Some(claims))
+            }
+            Ok(_) => Err(foreign("a token of another user or session")),
+            Err(Unverified::Invalid(why)) => Err(foreign(&format!("a token that {why}"))),
+            Err(Unverified::UnknownKey) => Ok(None),
+        }
+    }
+
+    async fn store_rotated(
+        self: &Arc<Self>,
+        generation: u64,
+        mut record: SessionRecord,
+        claims: Option<Claims>,
+    ) -> Result<()> {
+        let (_, ever_stored) = self.with_live(|live, _, _| live.ever_stored)?;
+        let expect = |record: &SessionRecord| {
+            let (sign_in, rotation) = (record.sign_in.clone(), record.rotation);
+            if ever_stored {
+                Expect::Rotation { sign_in, rotation: rotation - 1 }
+            } else {
+                Expect::NotNewer { sign_in, rotation }
+            }
+        };
+        let outcome = loop {
+            let outcome =
+                self.vault.commit(self.guard(generation), expect(&record), Arc::new(record.clone())).await;
+            match outcome {
+                // A heartbeat of another process renewed the session token meanwhile. Ours came with the refresh
+                // token that is good now, so ours goes on top.
+                Ok(Commit::Conflict(Stored::Session(there))) if there.sign_in == record.sign_in => {
+                    record.rotation = there.rotation + 1;
+                }
+                outcome => break outcome,
+            }
+        };
+        match outcome {
+            Ok(Commit::Superseded) => return Err(Error::session_changed()),
+            Ok(Commit::Conflict(Stored::Nothing)) => {
+                // Somebody signed out elsewhere while we were asking; the sign-out wins (requirement C11).
+                self.end(generation, EndReason::Logout, Revoke::Yes);
+                return Err(Error::session_changed());
+            }
+            Ok(Commit::Conflict(Stored::Session(other))) => {
+                self.adopt_other(generation, *other);
+                return Err(Error::session_changed());
+            }
+            _ => {}
+        }
+        let random = self.random();
+        self.update_live(generation, |state, now| {
+            state.counters.refreshes += 1;
+            let record = Arc::new(record);
+            if let Some(live) = state.live_mut() {
+                live.set_tokens(record, claims);
+                live.refreshed = Some(now.monotonic);
+            }
+            match outcome {
+                Err(error) => self.not_stored(state, &error, now, random),
+                Ok(_) => {
+                    state.storage = Storage::Keychain;
+                    state.storage_error = None;
+                    state.retries.persist.succeeded();
+                    if let Some(live) = state.live_mut() {
+                        live.stored = true;
+                        live.ever_stored = true;
+                    }
+                }
+            }
+        })
+    }
+
+    /// Reads the keychain again and takes over what another process has put there.
+    pub(super) async fn adopt_from_store(self: &Arc<Self>, generation: u64) -> Adopted {
+        let Ok((_, (ours, ever_stored))) =
+            self.with_live(|live, _, _| (live.record.clone(), live.ever_stored))
+        else {
+            return Adopted::Settled;
+        };
+        match self.vault.read().await {
+            Ok(Stored::Session(there)) if there.sign_in == ours.sign_in => {
+                if there.rotation <= ours.rotation {
+                    return Adopted::Nothing;
+                }
+                self.adopt_rotated(generation, *there)
+            }
+            Ok(Stored::Session(other)) if ever_stored => {
+                self.adopt_other(generation, *other);
+                Adopted::Settled
+            }
+            Ok(Stored::Nothing) if ever_stored => {
+                self.end(generation, EndReason::Logout, Revoke::No);
+                Adopted::Settled
+            }
+            _ => Adopted::Nothing,
+        }
+    }
+
+    /// Another process refreshed this session.
+    fn adopt_rotated(&self, generation: u64, record: SessionRecord) -> Adopted {
+        let Ok(claims) = self.check_restored(&record) else {
+            tracing::warn!("what another process stored does not verify; it is not adopted");
+            return Adopted::Nothing;
+        };
+        let record = Arc::new(record);
+        let fresh = self.update_live(generation, |state, now| {
+            let server_now = state.server_now(now);
+            let live = state.live_mut()?;
+            live.last_active_at = live.last_active_at.max(record.last_active_at.min(now.wall));
+            live.set_tokens(record, claims);
+            live.stored = true;
+            live.ever_stored = true;
+            live.refreshed = Some(now.monotonic);
+            tracing::debug!("adopted the tokens another process has refreshed");
+            live.refresh_at.filter(|at| server_now < *at)
+        });
+        match fresh {
+            Ok(Some(_)) | Err(_) => Adopted::Settled,
+            // Theirs is due as well: go on with it.
+            Ok(None) => Adopted::Nothing,
+        }
+    }
+
+    /// Another process signed in anew, and revoked our session.
+    fn adopt_other(&self, generation: u64, record: SessionRecord) {
+        let Ok(claims) = self.check_restored(&record) else {
+            self.end(generation, EndReason::Replaced, Revoke::No);
+            return;
+        };
+        let random = self.random();
+        self.update(|state, now| {
+            if self.generation() != generation {
+                return;
+            }
+            self.next_generation(state);
+            let mut live = Live::new(Arc::new(record), claims, now, random);
+            live.stored = true;
+            live.ever_stored = true;
+            state.phase = Phase::SignedOut(None);
+            state.sign_in(live, Storage::Keychain, None);
+        });
+    }
+}
+
+/// What another look at the keychain brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Adopted {
+    /// Nothing newer: our tokens are the ones to use.
+    Nothing,
+    /// The matter is settled without an exchange: newer tokens were adopted, or the session is over.
+    Settled,
+}
+
+fn foreign(what: &str) -> Error {
+    Error::invalid_token(format!("the refresh brought {what}; it was refused and the session is as it was"))
+}

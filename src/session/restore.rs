@@ -1,0 +1,209 @@
+//! The return: at start the keychain is asked, without the app waiting for it.
+
+use std::sync::Arc;
+
+use super::{
+    activity,
+    manager::Inner,
+    schedule::{Now, Pace},
+    snapshot::{EndReason, Storage},
+    state::{Live, PendingErase, Phase, Revoke, State},
+};
+use crate::{
+    jwt::{Claims, Unverified},
+    store::{
+        StoreError,
+        outbox::{self, Revocation},
+        record::{SessionRecord, Unreadable},
+        vault::Stored,
+    },
+};
+
+impl Inner {
+    /// Reads the keychain and makes what it holds the session, unless somebody signed in or out meanwhile.
+    pub(super) async fn restore(self: Arc<Self>) {
+        let generation = self.generation();
+        let loaded = self.vault.load().await;
+        let random = self.random();
+        let ended = self.update(|state, now| {
+            if self.generation() != generation || !matches!(state.phase, Phase::Restoring) {
+                return None;
+            }
+            match loaded {
+                Ok((stored, revocations)) => {
+                    state.retries.restore.succeeded();
+                    state.storage = Storage::Keychain;
+                    state.storage_error = None;
+                    self.restored(state, stored, revocations, now, random)
+                }
+                Err(error) => {
+                    // Not "signed out": nobody knows (requirement A8).
+                    tracing::warn!(%error, "the session cannot be restored yet");
+                    state.storage = Storage::Unavailable;
+                    state.storage_error = Some(error.to_string());
+                    state.phase = Phase::Restoring;
+                    state.retries.restore.failed(Pace::Quick, now, None, random);
+                    None
+                }
+            }
+        });
+        // Deadlines may have passed while the app was not running; looking applies them.
+        self.update(|_, _| ());
+        if let Some(sign_in) = ended {
+            self.log_ended(&sign_in);
+        }
+        self.wake.notify_one();
+    }
+
+    /// What the keychain held decides where the session stands. Answers the sign-in that turned out to be over.
+    fn restored(
+        &self,
+        state: &mut State,
+        stored: Stored,
+        revocations: Vec<Revocation>,
+        now: Now,
+        random: u32,
+    ) -> Option<crate::store::record::SignInId> {
+        let over = |record: &SessionRecord| {
+            self.is_ended(&record.sign_in)
+                || revocations.iter().any(|r| r.session_id == record.tokens.session_id)
+        };
+        match stored {
+            Stored::Nothing => state.phase = Phase::SignedOut(None),
+            Stored::Unreadable(Unreadable::Corrupt) => {
+                tracing::warn!("the stored session is damaged and will be erased");
+                state.phase = Phase::SignedOut(Some(EndReason::StoreCorrupt));
+                state.storage_error = Some("what the keychain held was damaged and has been erased".into());
+                state.pending_erase =
+                    Some(PendingErase { sign_in: None, revocation: None, generation: self.generation() });
+            }
+            Stored::Unreadable(Unreadable::FromTheFuture) => {
+                tracing::warn!("the stored session was written by a newer version; it is left alone");
+                state.phase = Phase::SignedOut(Some(EndReason::StoreCorrupt));
+                state.storage_error = Some(
+                    "the stored session was written by a newer version of this app; it is kept until somebody \
+                     signs in here"
+                        .into(),
+                );
+            }
+            Stored::Session(record) if over(&record) => {
+                // The end had been decided and only the erase did not get through (requirement C11).
+                state.phase = Phase::SignedOut(Some(EndReason::Logout));
+                state.pending_erase = Some(PendingErase {
+                    sign_in: Some(record.sign_in.clone()),
+                    revocation: None,
+                    generation: self.generation(),
+                });
+            }
+            Stored::Session(record) => {
+                let logged = self.logged_activity(&record.sign_in);
+                let mut live = match self.check_restored(&record) {
+                    Ok(claims) => Live::new(Arc::new(*record), claims, now, random),
+                    Err(()) => {
+                        let live = Live::new(Arc::new(*record), None, now, random);
+                        let sign_in = live.record.sign_in.clone();
+                        state.phase = Phase::SignedIn(Box::new(live));
+                        self.end_locked(state, EndReason::InvalidToken, Revoke::No);
+                        self.take_waiting(state, revocations, now);
+                        return Some(sign_in);
+                    }
+                };
+                live.stored = true;
+                live.ever_stored = true;
+                live.last_active_at = activity::latest_known(live.record.last_active_at, logged, now.wall);
+                live.activity_logged_at = live.last_active_at;
+                // Due with the first sign of the user, if that comes long after the last.
+                live.heartbeat_at = live.last_active_at;
+                state.phase = Phase::SignedIn(Box::new(live));
+            }
+        }
+        self.take_waiting(state, revocations, now);
+        None
+    }
+
+    fn take_waiting(&self, state: &mut State, revocations: Vec<Revocation>, now: Now) {
+        for revocation in revocations {
+            if revocation.expires_at > now.wall {
+                outbox::add(&mut state.waiting, revocation);
+            }
+        }
+    }
+
+    /// The claims of a stored token; `Ok(None)` if its key is not at hand, `Err` if it is not genuine.
+    pub(super) fn check_restored(&self, record: &SessionRecord) -> Result<Option<Claims>, ()> {
+        match self.verifier.verify(record.tokens.session_token.expose()) {
+            Ok(claims)
+                if claims.user_id() == record.user_id
+                    && claims.session_id() == record.tokens.session_id.expose() =>
+            {
+                Ok(Some(claims))
+            }
+            Ok(_) | Err(Unverified::Invalid(_)) => Err(()),
+            Err(Unverified::UnknownKey) => Ok(None),
+        }
+    }
+
+    /// Stores a session that could not be stored so far.
+    pub(super) async fn persist(self: Arc<Self>) {
+        use crate::store::vault::{Commit, Expect};
+
+        let generation = self.generation();
+        let Ok((_, (record, ever_stored))) =
+            self.with_live(|live, _, _| (live.record.clone(), live.ever_stored))
+        else {
+            return;
+        };
+        let expect = if ever_stored {
+            Expect::NotNewer { sign_in: record.sign_in.clone(), rotation: record.rotation }
+        } else {
+            Expect::Anything
+        };
+        let outcome = self.vault.commit(self.guard(generation), expect, record.clone()).await;
+        let random = self.random();
+        let lost = self.update_live(generation, |state, now| {
+            if state.live().is_none_or(|live| live.record != record) {
+                // The tokens moved on meanwhile; the next look stores those.
+                return false;
+            }
+            match outcome {
+                Ok(Commit::Written { replaced }) => {
+                    if let Stored::Session(old) = replaced
+                        && old.tokens.session_id != record.tokens.session_id
+                    {
+                        outbox::add(&mut state.waiting, old.revocation());
+                    }
+                    state.storage = Storage::Keychain;
+                    state.storage_error = None;
+                    state.retries.persist.succeeded();
+                    if let Some(live) = state.live_mut() {
+                        live.stored = true;
+                        live.ever_stored = true;
+                    }
+                    false
+                }
+                Ok(Commit::Superseded) => false,
+                Ok(Commit::Conflict(_)) => true,
+                Err(error) => {
+                    self.not_stored(state, &error, now, random);
+                    false
+                }
+            }
+        });
+        if lost == Ok(true) {
+            // Another process has a newer truth; the refresh path knows how to adopt it.
+            self.adopt_from_store(generation).await;
+        }
+        self.note_waiting_revocations().await;
+    }
+
+    /// Records that the keychain did not take the session: it stays usable in memory and says so (rule 11).
+    pub(super) fn not_stored(&self, state: &mut State, error: &StoreError, now: Now, random: u32) {
+        tracing::warn!(%error, "the session could not be stored and is kept in memory");
+        state.storage = Storage::Ephemeral;
+        state.storage_error = Some(error.to_string());
+        if let Some(live) = state.live_mut() {
+            live.stored = false;
+        }
+        state.retries.persist.failed(Pace::Quick, now, None, random);
+    }
+}

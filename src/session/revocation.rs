@@ -1,0 +1,139 @@
+//! The end: at once here, and on the server as soon as it can be told.
+
+use std::sync::Arc;
+
+use super::{
+    SessionManager,
+    manager::{Inner, Running},
+    schedule::{Job, Pace},
+    snapshot::{EndReason, Session, Storage},
+    state::{PendingErase, Phase, Revoke},
+};
+use crate::{api::Verdict, error::Error};
+
+impl SessionManager {
+    /// Signs the user out, with or without a network: the generation moves on, the keychain entry is erased, memory is
+    /// cleared, everyone is told, and the server is told as soon as it can be (rule 10).
+    ///
+    /// Always succeeds: a keychain that does not answer within its bound is erased when it does, and until then a note
+    /// outside it keeps the session from coming back.
+    pub async fn logout(&self) -> Session {
+        let inner = self.0.clone();
+        let done = self.0.runtime.spawn(async move { inner.end_by_user().await });
+        if done.await.is_err() {
+            tracing::error!("the logout ended without a result");
+        }
+        self.current()
+    }
+}
+
+impl Inner {
+    async fn end_by_user(self: Arc<Self>) {
+        let ended = self.update_quietly(|state, _| {
+            let sign_in = state.live().map(|live| live.record.sign_in.clone());
+            let generation = self.next_generation(state);
+            state.end(generation, EndReason::Logout, Revoke::Yes);
+            if matches!(state.phase, Phase::Restoring) {
+                state.phase = Phase::SignedOut(Some(EndReason::Logout));
+            }
+            // Whatever stands in the keychain goes: who signs out of an app means all of it.
+            let revocation = state.pending_erase.take().and_then(|pending| pending.revocation);
+            state.pending_erase = Some(PendingErase { sign_in: None, revocation, generation });
+            state.retries.revoke.succeeded();
+            sign_in
+        });
+        if let Some(sign_in) = ended {
+            self.log_ended(&sign_in);
+        }
+        {
+            let _running = Running::start(&self, Job::Erase);
+            self.clone().erase().await;
+        }
+        tracing::info!("signed out");
+        self.update(|_, _| ());
+        self.wake.notify_one();
+    }
+
+    /// Erases the entry that must go.
+    pub(super) async fn erase(self: Arc<Self>) {
+        let Some(pending) = self.read(|state, _| state.pending_erase.clone()) else { return };
+        let guard = self.guard(pending.generation);
+        let outcome = self.vault.end(pending.sign_in, pending.revocation, Some(guard)).await;
+        let random = self.random();
+        self.update_quietly(|state, now| {
+            if state.pending_erase.as_ref().is_none_or(|p| p.generation != pending.generation) {
+                return;
+            }
+            match outcome {
+                Ok(()) => {
+                    state.pending_erase = None;
+                    state.retries.erase.succeeded();
+                    if state.live().is_none() {
+                        state.storage = Storage::Keychain;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the ended session could not be erased yet");
+                    state.storage_error = Some(error.to_string());
+                    state.retries.erase.failed(Pace::Quick, now, None, random);
+                }
+            }
+        });
+    }
+
+    /// Makes sure that revocations which came up without an erase survive a restart.
+    pub(super) async fn note_waiting_revocations(&self) {
+        for revocation in self.read(|state, _| state.waiting.clone()) {
+            if let Err(error) = self.vault.note_revocation(revocation).await {
+                tracing::warn!(%error, "a revocation could not be stored; it is kept in memory");
+                return;
+            }
+        }
+    }
+
+    /// Tells the server of every session that is over.
+    pub(super) async fn deliver_revocations(self: Arc<Self>) {
+        for revocation in self.read(|state, _| state.waiting.clone()) {
+            let now = self.now().wall;
+            if revocation.expires_at > now {
+                let answer = self.api.revoke(&revocation.session_id).await;
+                let random = self.random();
+                let delivered = self.update(|state, now| {
+                    state.counters.requests += 1;
+                    state.learn_server_time(answer.server_date, now);
+                    match &answer.outcome {
+                        Ok(()) => {
+                            state.counters.revocations_delivered += 1;
+                            state.retries.revoke.succeeded();
+                            true
+                        }
+                        Err(error) => {
+                            let pace = if error.verdict == Verdict::Permanent {
+                                Pace::Exchange
+                            } else {
+                                Pace::Quick
+                            };
+                            state.retries.revoke.failed(pace, now, error.retry_after(), random);
+                            false
+                        }
+                    }
+                });
+                if !delivered {
+                    tracing::info!("a revocation could not be delivered yet");
+                    return;
+                }
+                tracing::info!("a revocation was delivered");
+            }
+            self.update(|state, _| state.waiting.retain(|r| r.session_id != revocation.session_id));
+            if let Err(error) = self.vault.settle_revocation(revocation.session_id, now).await {
+                // It will be delivered once more after a restart, which the server takes as done.
+                tracing::warn!(%error, "a delivered revocation could not be removed from the keychain");
+            }
+        }
+    }
+}
+
+/// For work that ended without a result: it panicked, or the runtime is shutting down.
+pub(super) fn lost() -> Error {
+    Error::internal("the work ended without a result; the session is as it was")
+}

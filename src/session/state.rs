@@ -1,0 +1,376 @@
+//! The session as the manager holds it, and every way it may change. No I/O and no waiting here: what must be done
+//! outside is left as pending work, which [`upcoming`](State::upcoming) names.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use super::{
+    activity::{ACTIVITY_GRANULARITY, Policy},
+    schedule::{self, Duty, HEARTBEAT_INTERVAL, Job, Now, Pace, When},
+    snapshot::{Counters, EndReason, Exchange, Session, SessionStatus, Storage, UserClaims},
+};
+use crate::{
+    clock::Timestamp,
+    jwt::Claims,
+    store::{
+        outbox::{self, Revocation},
+        record::{SessionRecord, SignInId},
+    },
+};
+
+/// A server's clock that differs by less is taken to agree: `Date` has whole seconds and the network takes time.
+const SKEW_TOLERANCE_MS: i64 = 5_000;
+
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// The keychain has not answered yet, or only that it cannot.
+    Restoring,
+    SignedOut(Option<EndReason>),
+    SignedIn(Box<Live>),
+}
+
+/// A session that is not over.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) record: Arc<SessionRecord>,
+    /// Of the session token in `record`; `None` until it could be verified.
+    pub(crate) claims: Option<Claims>,
+    /// When to renew, by the server's clock.
+    pub(crate) refresh_at: Option<Timestamp>,
+    /// Whether `record` stands in the keychain as it is here.
+    pub(crate) stored: bool,
+    /// Whether any record of this sign-in was seen there: then its absence means somebody else ended it.
+    pub(crate) ever_stored: bool,
+    pub(crate) last_active_at: Timestamp,
+    pub(crate) activity_logged_at: Timestamp,
+    pub(crate) warned: bool,
+    pub(crate) heartbeat_at: Timestamp,
+    /// Monotonic time of the last successful refresh or authenticate.
+    pub(crate) refreshed: Option<Duration>,
+    pub(crate) verified: Option<Duration>,
+    pub(crate) jitter: u32,
+}
+
+impl Live {
+    pub(crate) fn new(record: Arc<SessionRecord>, claims: Option<Claims>, now: Now, jitter: u32) -> Self {
+        let last_active_at = record.last_active_at.min(now.wall);
+        let mut live = Self {
+            record: record.clone(),
+            claims: None,
+            refresh_at: None,
+            stored: false,
+            ever_stored: false,
+            last_active_at,
+            activity_logged_at: last_active_at,
+            warned: false,
+            heartbeat_at: now.wall,
+            refreshed: None,
+            verified: None,
+            jitter,
+        };
+        live.set_tokens(record, claims);
+        live
+    }
+
+    pub(crate) fn set_tokens(&mut self, record: Arc<SessionRecord>, claims: Option<Claims>) {
+        self.refresh_at = claims.as_ref().map(|claims| {
+            let issued = claims.issued_at().unwrap_or(record.started_at);
+            schedule::refresh_at(issued, claims.expires_at(), self.jitter)
+        });
+        self.record = record;
+        self.claims = claims;
+    }
+
+    pub(crate) fn revocation(&self) -> Revocation {
+        self.record.revocation()
+    }
+}
+
+/// Whether the server still has to be told that a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Revoke {
+    Yes,
+    No,
+}
+
+/// An entry that must go. `None` erases whatever is there.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingErase {
+    pub(crate) sign_in: Option<SignInId>,
+    pub(crate) revocation: Option<Revocation>,
+    /// The generation that began with the end; a later one has its own session in the entry.
+    pub(crate) generation: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Retry {
+    failures: u32,
+    not_before: Duration,
+}
+
+impl Retry {
+    pub(crate) fn failed(&mut self, pace: Pace, now: Now, retry_after: Option<Duration>, random: u32) {
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now.monotonic + schedule::retry_delay(pace, self.failures, retry_after, random);
+    }
+
+    pub(crate) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(crate) fn is_waiting(&self, now: Now) -> bool {
+        now.monotonic < self.not_before
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Retries {
+    pub(crate) restore: Retry,
+    pub(crate) refresh: Retry,
+    pub(crate) keys: Retry,
+    pub(crate) heartbeat: Retry,
+    pub(crate) persist: Retry,
+    pub(crate) erase: Retry,
+    pub(crate) revoke: Retry,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    pub(crate) storage: Storage,
+    pub(crate) storage_error: Option<String>,
+    /// Server time minus ours.
+    pub(crate) skew_ms: i64,
+    pub(crate) skew_known: bool,
+    /// Revocations not delivered yet; the keychain has them too where it could take them.
+    pub(crate) waiting: Vec<Revocation>,
+    pub(crate) pending_erase: Option<PendingErase>,
+    pub(crate) retries: Retries,
+    pub(crate) running: HashSet<Job>,
+    pub(crate) last_refresh: Option<Exchange>,
+    pub(crate) last_verify: Option<Exchange>,
+    pub(crate) counters: Counters,
+    published: Session,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            phase: Phase::Restoring,
+            storage: Storage::Keychain,
+            storage_error: None,
+            skew_ms: 0,
+            skew_known: false,
+            waiting: Vec::new(),
+            pending_erase: None,
+            retries: Retries::default(),
+            running: HashSet::new(),
+            last_refresh: None,
+            last_verify: None,
+            counters: Counters::default(),
+            published: Session::default(),
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn live(&self) -> Option<&Live> {
+        match &self.phase {
+            Phase::SignedIn(live) => Some(live),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn live_mut(&mut self) -> Option<&mut Live> {
+        match &mut self.phase {
+            Phase::SignedIn(live) => Some(live),
+            _ => None,
+        }
+    }
+
+    /// The server's time, as far as it is known.
+    pub(crate) fn server_now(&self, now: Now) -> Timestamp {
+        now.wall.shifted(self.skew_ms)
+    }
+
+    fn local(&self, server_time: Timestamp) -> Timestamp {
+        server_time.shifted(self.skew_ms.saturating_neg())
+    }
+
+    pub(crate) fn learn_server_time(&mut self, date: Option<Timestamp>, now: Now) {
+        let Some(date) = date else { return };
+        let skew = date.0.saturating_sub(now.wall.0);
+        self.skew_known = true;
+        self.skew_ms = if skew.abs() < SKEW_TOLERANCE_MS { 0 } else { skew };
+    }
+
+    /// Which deadline has passed, if one has. Asked whenever the session is looked at (rule 7).
+    pub(crate) fn overdue(&self, policy: &Policy, now: Now) -> Option<EndReason> {
+        let live = self.live()?;
+        if policy.lifetime_deadline(live.record.started_at).is_some_and(|at| now.wall >= at) {
+            return Some(EndReason::Lifetime);
+        }
+        if policy.inactivity_deadline(live.last_active_at).is_some_and(|at| now.wall >= at) {
+            return Some(EndReason::Inactive);
+        }
+        let server_now = self.server_now(now);
+        let token_is_over = live.record.expires_at.is_some_and(|at| server_now >= at);
+        let refresh_is_over = live.record.refresh_expires_at.is_some_and(|at| server_now >= at);
+        (token_is_over && refresh_is_over).then_some(EndReason::Expired)
+    }
+
+    /// Forgets the session. What must still happen outside is left in `pending_erase` and `waiting`.
+    pub(crate) fn end(&mut self, generation: u64, reason: EndReason, revoke: Revoke) {
+        let Phase::SignedIn(live) = std::mem::replace(&mut self.phase, Phase::SignedOut(Some(reason))) else {
+            return;
+        };
+        let revocation = (revoke == Revoke::Yes).then(|| live.revocation());
+        if let Some(revocation) = &revocation {
+            outbox::add(&mut self.waiting, revocation.clone());
+        }
+        self.pending_erase =
+            Some(PendingErase { sign_in: Some(live.record.sign_in.clone()), revocation, generation });
+        self.forget_retries();
+    }
+
+    pub(crate) fn sign_in(&mut self, live: Live, storage: Storage, error: Option<String>) {
+        self.phase = Phase::SignedIn(Box::new(live));
+        self.storage = storage;
+        self.storage_error = error;
+        self.pending_erase = None;
+        self.forget_retries();
+    }
+
+    fn forget_retries(&mut self) {
+        let kept = self.retries.revoke;
+        self.retries = Retries { revoke: kept, ..Retries::default() };
+    }
+
+    /// Notes that the user did something. Deadlines have been checked before (requirement C8). Returns whether it is
+    /// worth writing down and telling others.
+    pub(crate) fn record_activity(&mut self, now: Now) -> bool {
+        let Some(live) = self.live_mut() else { return false };
+        live.last_active_at = live.last_active_at.max(now.wall);
+        let warned = std::mem::take(&mut live.warned);
+        let worth_it =
+            warned || live.last_active_at.saturating_since(live.activity_logged_at) >= ACTIVITY_GRANULARITY;
+        if worth_it {
+            live.activity_logged_at = live.last_active_at;
+        }
+        worth_it
+    }
+
+    pub(crate) fn status(&self, now: Now) -> SessionStatus {
+        match &self.phase {
+            Phase::Restoring => SessionStatus::Restoring,
+            Phase::SignedOut(_) => SessionStatus::SignedOut,
+            Phase::SignedIn(live) => {
+                let server_now = self.server_now(now);
+                if live.claims.as_ref().is_some_and(|claims| claims.is_valid_at(server_now)) {
+                    SessionStatus::Active
+                } else {
+                    SessionStatus::Stale
+                }
+            }
+        }
+    }
+
+    /// The session as it may be seen; its revision is that of the last publication.
+    pub(crate) fn snapshot(&self, policy: &Policy, now: Now) -> Session {
+        let mut session = Session {
+            status: self.status(now),
+            revision: self.published.revision,
+            storage: self.storage,
+            ..Session::default()
+        };
+        match &self.phase {
+            Phase::Restoring => {}
+            Phase::SignedOut(reason) => session.end_reason = *reason,
+            Phase::SignedIn(live) => {
+                // What is shown moves with the granularity of the log, or every touch would be an event.
+                let active_at = live.activity_logged_at;
+                session.user_id = Some(live.record.user_id.clone());
+                session.expires_at = live.record.expires_at.map(|at| self.local(at));
+                session.refresh_expires_at = live.record.refresh_expires_at.map(|at| self.local(at));
+                session.started_at = Some(live.record.started_at);
+                session.last_active_at = Some(active_at);
+                session.inactivity_deadline = policy.inactivity_deadline(active_at);
+                session.lifetime_deadline = policy.lifetime_deadline(live.record.started_at);
+                session.expiring_at = session.inactivity_deadline.filter(|_| live.warned);
+                session.claims = live.claims.as_ref().map(|claims| UserClaims {
+                    name: claims.name().map(str::to_owned),
+                    email: claims.email().map(str::to_owned),
+                    phone_number: claims.phone_number().map(str::to_owned),
+                });
+            }
+        }
+        session
+    }
+
+    /// The session with a new revision, if anything that can be seen has changed since the last time.
+    pub(crate) fn take_change(&mut self, policy: &Policy, now: Now) -> Option<Session> {
+        let mut session = self.snapshot(policy, now);
+        if session == self.published {
+            return None;
+        }
+        session.revision += 1;
+        self.published = session.clone();
+        Some(session)
+    }
+
+    /// When what becomes due. The order is the order in which things due together are done: deadlines first.
+    pub(crate) fn upcoming(&self, policy: &Policy, now: Now) -> Vec<(When, Duty)> {
+        let mut upcoming = Vec::new();
+        let start = |retry: Retry, job: Job| (When::Monotonic(retry.not_before), Duty::Start(job));
+        match &self.phase {
+            Phase::Restoring => upcoming.push(start(self.retries.restore, Job::Restore)),
+            Phase::SignedOut(_) => {}
+            Phase::SignedIn(live) => self.upcoming_of(live, policy, now, &mut upcoming),
+        }
+        if self.pending_erase.is_some() {
+            upcoming.push(start(self.retries.erase, Job::Erase));
+        }
+        if !self.waiting.is_empty() {
+            upcoming.push(start(self.retries.revoke, Job::Revoke));
+        }
+        upcoming.retain(|(_, duty)| !matches!(duty, Duty::Start(job) if self.running.contains(job)));
+        upcoming
+    }
+
+    fn upcoming_of(&self, live: &Live, policy: &Policy, now: Now, upcoming: &mut Vec<(When, Duty)>) {
+        if let Some(at) = policy.lifetime_deadline(live.record.started_at) {
+            upcoming.push((When::Wall(at), Duty::End(EndReason::Lifetime)));
+        }
+        if let Some(at) = policy.inactivity_deadline(live.last_active_at) {
+            upcoming.push((When::Wall(at), Duty::End(EndReason::Inactive)));
+        }
+        if let (Some(token), Some(refresh)) = (live.record.expires_at, live.record.refresh_expires_at) {
+            upcoming.push((When::Wall(self.local(token.max(refresh))), Duty::End(EndReason::Expired)));
+        }
+        if let Some(at) = policy.warning_at(live.last_active_at).filter(|_| !live.warned) {
+            upcoming.push((When::Wall(at), Duty::Warn));
+        }
+        let refresh = self.retries.refresh.not_before;
+        match (&live.claims, live.refresh_at) {
+            (Some(claims), Some(at)) => {
+                upcoming.push((When::Both(self.local(at), refresh), Duty::Start(Job::Refresh)));
+                if claims.is_valid_at(self.server_now(now)) {
+                    upcoming.push((When::Wall(self.local(claims.expires_at())), Duty::Look));
+                }
+            }
+            _ => upcoming.push((When::Monotonic(self.retries.keys.not_before), Duty::Start(Job::Keys))),
+        }
+        if live.last_active_at > live.heartbeat_at {
+            upcoming.push((
+                When::Both(live.heartbeat_at + HEARTBEAT_INTERVAL, self.retries.heartbeat.not_before),
+                Duty::Start(Job::Heartbeat),
+            ));
+        }
+        if !live.stored {
+            upcoming.push((When::Monotonic(self.retries.persist.not_before), Duty::Start(Job::Persist)));
+        }
+    }
+
+    pub(crate) fn next_refresh_at(&self) -> Option<Timestamp> {
+        self.live().and_then(|live| live.refresh_at).map(|at| self.local(at))
+    }
+}

@@ -1,0 +1,142 @@
+//! The background loop: sleeps until something is due, starts it, sleeps again.
+//!
+//! It only makes early what any look at the session would do anyway (rule 7). Signed out, with nothing left to
+//! deliver, it does not wake at all.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    SessionManager,
+    manager::{Inner, Running},
+    schedule::{Duty, Job, Now, Pace},
+};
+use crate::{
+    jwt::Unverified,
+    session::{snapshot::EndReason, state::Revoke},
+};
+
+/// Wall and monotonic time that drift apart by more than this in one sleep mean suspend or a changed clock.
+const JUMP: Duration = Duration::from_secs(5);
+
+/// After a wake-up the network gets this long to come back before it is used.
+const SETTLE: Duration = Duration::from_secs(3);
+
+impl SessionManager {
+    /// Brings the manager to life: restores the session and looks after it until the runtime ends.
+    pub async fn run(self) {
+        let inner = self.0;
+        let mut settled_at = Duration::ZERO;
+        loop {
+            inner.update(|_, _| ());
+            let mut plan = inner.plan();
+            let now = inner.now();
+            if now.monotonic < settled_at {
+                plan.due.retain(|duty| !uses_network(*duty));
+                let left = settled_at - now.monotonic;
+                plan.sleep = Some(plan.sleep.map_or(left, |sleep| sleep.min(left)));
+            }
+            if !plan.due.is_empty() {
+                for duty in plan.due {
+                    inner.perform(duty);
+                }
+                continue;
+            }
+            match plan.sleep {
+                None => inner.wake.notified().await,
+                Some(sleep) => tokio::select! {
+                    () = inner.wake.notified() => {}
+                    () = tokio::time::sleep(sleep) => {}
+                },
+            }
+            if jumped(now, inner.now()) {
+                tracing::debug!("the machine slept or its clock was changed");
+                settled_at = inner.now().monotonic + SETTLE;
+            }
+        }
+    }
+}
+
+fn uses_network(duty: Duty) -> bool {
+    matches!(duty, Duty::Start(Job::Refresh | Job::Keys | Job::Heartbeat | Job::Revoke))
+}
+
+fn jumped(before: Now, after: Now) -> bool {
+    let wall = after.wall.0.saturating_sub(before.wall.0);
+    let monotonic = i64::try_from((after.monotonic - before.monotonic).as_millis()).unwrap_or(i64::MAX);
+    wall.saturating_sub(monotonic).unsigned_abs() > JUMP.as_millis() as u64
+}
+
+impl Inner {
+    fn perform(self: &Arc<Self>, duty: Duty) {
+        match duty {
+            // A look applies the deadline.
+            Duty::End(_) | Duty::Look => self.update(|_, _| ()),
+            Duty::Warn => self.update(|state, _| {
+                if let Some(live) = state.live_mut() {
+                    live.warned = true;
+                }
+            }),
+            Duty::Start(job) => self.start(job),
+        }
+    }
+
+    fn start(self: &Arc<Self>, job: Job) {
+        let Some(running) = Running::start(self, job) else { return };
+        let inner = self.clone();
+        self.runtime.spawn(async move {
+            let _running = running;
+            match job {
+                Job::Restore => inner.restore().await,
+                Job::Keys => inner.verify_restored().await,
+                Job::Persist => inner.persist().await,
+                Job::Erase => {
+                    inner.clone().erase().await;
+                    inner.update(|_, _| ());
+                }
+                Job::Revoke => inner.deliver_revocations().await,
+                // Their outcome is in the state; there is nobody here to tell.
+                Job::Refresh => drop(inner.refresh_shared().await),
+                Job::Heartbeat => drop(inner.authenticate_shared().await),
+            }
+        });
+    }
+
+    /// Fetches keys and verifies the token that could not be verified so far.
+    async fn verify_restored(self: Arc<Self>) {
+        let Ok((generation, record)) = self.with_live(|live, _, _| live.record.clone()) else { return };
+        let fetched = self.verifier.fetch_keys().await;
+        let verified = self.verifier.verify(record.tokens.session_token.expose());
+        let refresh = self.verifier.verify(record.tokens.refresh_token.expose());
+        if matches!(verified, Err(Unverified::Invalid(_))) || self.check_restored(&record).is_err() {
+            self.end(generation, EndReason::InvalidToken, Revoke::Yes);
+            return;
+        }
+        let random = self.random();
+        let updated = self.update_live(generation, |state, now| {
+            if let Ok(fetched) = &fetched {
+                state.learn_server_time(fetched.server_date, now);
+            }
+            let Some(live) = state.live_mut().filter(|live| live.record == record) else { return };
+            match verified {
+                Ok(claims) => {
+                    let mut record = (*record).clone();
+                    record.expires_at = Some(claims.expires_at());
+                    if let Ok(refresh) = &refresh {
+                        record.refresh_expires_at = Some(refresh.expires_at());
+                    }
+                    live.set_tokens(Arc::new(record), Some(claims));
+                    state.retries.keys.succeeded();
+                }
+                Err(_) => {
+                    if let Err(error) = &fetched {
+                        tracing::warn!(%error, "the keys to verify the session could not be fetched");
+                    }
+                    state.retries.keys.failed(Pace::Quick, now, None, random);
+                }
+            }
+        });
+        if updated.is_err() {
+            tracing::debug!("the session ended while its keys were being fetched");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Asking the server whether the session is still good: on request, and as a heartbeat after real activity.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    SessionManager,
+    manager::{Inner, MIN_EXCHANGE_INTERVAL, Running},
+    refresh::Adopted,
+    revocation::lost,
+    schedule::{Job, Pace},
+    snapshot::{EndReason, Exchange, Session, SessionStatus},
+    state::Revoke,
+};
+use crate::{
+    api::{Credentials, Verdict},
+    clock::Timestamp,
+    error::{Error, ErrorKind, Result},
+    jwt::{Claims, Unverified},
+    secret::SessionToken,
+    store::{
+        record::SessionRecord,
+        vault::{Commit, Expect},
+    },
+};
+
+/// A session token is handed out with at least this much life in it, unless the caller says otherwise.
+pub const DEFAULT_MIN_VALIDITY: Duration = Duration::from_secs(30);
+
+/// A session token on its way out of the core.
+#[derive(Clone, Debug)]
+pub struct ValidToken {
+    /// The session JWT.
+    pub token: SessionToken,
+    /// When it expires, by this machine's clock.
+    pub expires_at: Timestamp,
+}
+
+impl SessionManager {
+    /// Asks the server now whether the session is still good (`authenticate`), and answers the session as it is then:
+    /// a revoked one is signed out. Answers from the last time within [`MIN_EXCHANGE_INTERVAL`].
+    ///
+    /// # Errors
+    ///
+    /// `NotSignedIn`, or why the server could not be asked; the session is kept then.
+    pub async fn verify(&self) -> Result<Session> {
+        self.0.wait_for_restore().await;
+        let (_, (recent, waiting)) = self.0.with_live(|live, state, now| {
+            let recent = live.verified.is_some_and(|at| now.monotonic < at + MIN_EXCHANGE_INTERVAL);
+            let failed = state.last_verify.as_ref().and_then(|exchange| exchange.error.clone());
+            (recent, failed.filter(|_| state.retries.heartbeat.is_waiting(now)))
+        })?;
+        if let Some(error) = waiting {
+            return Err(error);
+        }
+        if !recent {
+            let asked = if self.0.read(|state, now| state.status(now)) == SessionStatus::Active {
+                self.0.authenticate_shared().await
+            } else {
+                // A token that is over proves nothing to the server; one that it renews is proof enough.
+                self.0.refresh_shared().await
+            };
+            match asked {
+                Err(error) if !matches!(error.kind(), ErrorKind::Rejected | ErrorKind::SessionChanged) => {
+                    return Err(error);
+                }
+                _ => {}
+            }
+        }
+        Ok(self.current())
+    }
+
+    /// A session token that is valid for at least `min_validity`, renewed first if need be.
+    ///
+    /// # Errors
+    ///
+    /// `NotSignedIn`; `InvalidArgument` if OTPless's tokens do not live that long; or why there is none now.
+    pub async fn session_token(&self, min_validity: Duration) -> Result<ValidToken> {
+        self.0.wait_for_restore().await;
+        if let Some(token) = self.0.valid_token(min_validity)? {
+            return Ok(token);
+        }
+        self.refresh().await?;
+        match self.0.valid_token(min_validity)? {
+            Some(token) => Ok(token),
+            None => match self.0.valid_token(Duration::ZERO)? {
+                Some(_) => Err(Error::invalid_argument(format!(
+                    "minValidity of {} s is more than a fresh session token has left",
+                    min_validity.as_secs()
+                ))),
+                None => Err(Error::new(
+                    ErrorKind::Server,
+                    "there is no verified session token now; the session is kept and will be tried again",
+                )),
+            },
+        }
+    }
+}
+
+impl Inner {
+    fn valid_token(&self, min_validity: Duration) -> Result<Option<ValidToken>> {
+        let (_, token) = self.with_live(|live, state, now| {
+            let claims = live.claims.as_ref()?;
+            let server_now = state.server_now(now);
+            // Checked at both ends, so that an immense `min_validity` cannot wrap around (requirement C12).
+            let valid = claims.is_valid_at(server_now) && claims.is_valid_at(server_now + min_validity);
+            valid.then(|| ValidToken {
+                token: live.record.tokens.session_token.clone(),
+                expires_at: now.wall + claims.expires_at().saturating_since(server_now),
+            })
+        })?;
+        Ok(token)
+    }
+
+    /// Joins the question under way or asks.
+    pub(super) async fn authenticate_shared(self: &Arc<Self>) -> Result<()> {
+        let inner = self.clone();
+        let flight = self.verifying.run(&self.runtime, || inner.authenticate_once());
+        flight.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    async fn authenticate_once(self: Arc<Self>) -> Result<()> {
+        let _running = Running::start(&self, Job::Heartbeat);
+        let (generation, record) = self.with_live(|live, _, _| live.record.clone())?;
+        let answer = self
+            .api
+            .authenticate(Credentials {
+                session_id: &record.tokens.session_id,
+                session_token: &record.tokens.session_token,
+                state: record.state.as_deref(),
+            })
+            .await;
+        self.update_quietly(|state, now| {
+            state.counters.requests += 1;
+            state.counters.heartbeats += 1;
+            state.learn_server_time(answer.server_date, now);
+        });
+        let outcome = match answer.outcome {
+            Ok(renewed) => {
+                if let Some(token) = renewed.filter(|token| *token != record.tokens.session_token) {
+                    self.take_renewed(generation, &record, token).await;
+                }
+                Ok(())
+            }
+            Err(error) if error.verdict == Verdict::Over => {
+                // Our token may only be old: another process may hold a newer one (requirement C4).
+                match self.adopt_from_store(generation).await {
+                    Adopted::Settled => Ok(()),
+                    Adopted::Nothing => {
+                        self.end(generation, EndReason::Revoked, Revoke::No);
+                        Err(error.error)
+                    }
+                }
+            }
+            Err(error) => Err(error.error),
+        };
+        let random = self.random();
+        self.update(|state, now| {
+            state.last_verify =
+                Some(Exchange { at: now.wall, ok: outcome.is_ok(), error: outcome.as_ref().err().cloned() });
+            match &outcome {
+                Ok(()) => {
+                    state.retries.heartbeat.succeeded();
+                    if self.generation() == generation
+                        && let Some(live) = state.live_mut()
+                    {
+                        live.heartbeat_at = now.wall;
+                        live.verified = Some(now.monotonic);
+                    }
+                }
+                Err(error) => {
+                    state.retries.heartbeat.failed(Pace::Quick, now, error.retry_after(), random);
+                }
+            }
+        });
+        outcome
+    }
+
+    /// Keeps the token that came with the answer if it is better than ours. Nothing is lost if it is not kept: unlike
+    /// a refresh, this spends nothing.
+    async fn take_renewed(&self, generation: u64, old: &Arc<SessionRecord>, token: SessionToken) {
+        let claims = match self.verifier.verify(token.expose()) {
+            Ok(claims) => claims,
+            Err(Unverified::UnknownKey) => return,
+            Err(Unverified::Invalid(why)) => {
+                tracing::warn!(
+                    why,
+                    "authenticate answered with a token that does not verify; it is not used"
+                );
+                return;
+            }
+        };
+        let better = claims.user_id() == old.user_id
+            && claims.session_id() == old.tokens.session_id.expose()
+            && old.expires_at.is_none_or(|at| claims.expires_at() > at)
+            && old.refresh_expires_at.is_none_or(|at| claims.expires_at() <= at);
+        if !better {
+            return;
+        }
+        let mut record = (**old).clone();
+        record.rotation += 1;
+        record.tokens.session_token = token;
+        record.expires_at = Some(Claims::expires_at(&claims));
+        let record = Arc::new(record);
+        let expect = Expect::Rotation { sign_in: old.sign_in.clone(), rotation: old.rotation };
+        // Only what the keychain took is used: otherwise a refresh came first and has the newer tokens.
+        if let Ok(Commit::Written { .. }) =
+            self.vault.commit(self.guard(generation), expect, record.clone()).await
+        {
+            let kept = self.update_live(generation, |state, _| {
+                if let Some(live) = state.live_mut()
+                    && live.record.rotation < record.rotation
+                {
+                    live.set_tokens(record, Some(claims));
+                }
+            });
+            if kept.is_err() {
+                tracing::debug!("the session ended while its token was being renewed");
+            }
+        }
+    }
+}

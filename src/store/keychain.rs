@@ -1,0 +1,264 @@
+//! The operating system's keychain through keyring-core: Secret Service on Linux, Credential Manager on Windows,
+//! Keychain on macOS and iOS, Keystore on Android.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use keyring_core::{CredentialStore, Entry, Error as KeyringError};
+use zeroize::Zeroizing;
+
+use super::{SessionStore, Slot, StoreError};
+
+/// The keychain entries of one app.
+///
+/// The connection is made on first use and again after any failure: a Secret Service that was restarted answers
+/// an old connection with errors for ever.
+pub struct KeychainStore {
+    service: String,
+    connection: Option<Arc<CredentialStore>>,
+}
+
+impl fmt::Debug for KeychainStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeychainStore").field("service", &self.service).finish_non_exhaustive()
+    }
+}
+
+impl KeychainStore {
+    /// The entries stored under `service`; apps use their bundle identifier.
+    pub fn new(service: impl Into<String>) -> Self {
+        Self { service: service.into(), connection: None }
+    }
+
+    fn with_entry<T>(
+        &mut self,
+        slot: Slot,
+        operation: impl Fn(&Entry) -> Result<T, KeyringError>,
+    ) -> Result<T, KeyringError> {
+        let kept = self.connection.is_some();
+        let result = self.entry(slot).and_then(|entry| operation(&entry));
+        match result {
+            Err(KeyringError::PlatformFailure(_)) if kept => {
+                // Perhaps only the connection is old: once more with a new one.
+                self.connection = None;
+                let result = self.entry(slot).and_then(|entry| operation(&entry));
+                if matches!(result, Err(KeyringError::PlatformFailure(_))) {
+                    self.connection = None;
+                }
+                result
+            }
+            Err(KeyringError::PlatformFailure(_)) => {
+                self.connection = None;
+                result
+            }
+            result => result,
+        }
+    }
+
+    fn entry(&mut self, slot: Slot) -> Result<Entry, KeyringError> {
+        let store = match &self.connection {
+            Some(store) => store.clone(),
+            None => self.connection.insert(connect()?).clone(),
+        };
+        store.build(&self.service, slot.user(), Some(&modifiers()))
+    }
+}
+
+impl Slot {
+    /// The account name of the entry; seen by people in their keychain application.
+    fn user(self) -> &'static str {
+        match self {
+            Self::Session => "otpless-session",
+            Self::Revocations => "otpless-revocations",
+        }
+    }
+}
+
+impl SessionStore for KeychainStore {
+    fn read(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        match self.with_entry(slot, Entry::get_secret) {
+            Ok(secret) => Ok(Some(Zeroizing::new(secret))),
+            Err(KeyringError::NoEntry) => {
+                sure_that_there_is_none()?;
+                Ok(None)
+            }
+            Err(error) => Err(translate(error)),
+        }
+    }
+
+    fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
+        self.with_entry(slot, |entry| entry.set_secret(value)).map_err(translate)
+    }
+
+    fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
+        match self.with_entry(slot, Entry::delete_credential) {
+            Ok(()) | Err(KeyringError::NoEntry) => Ok(()),
+            // Several entries of this name: none of them may stay.
+            Err(KeyringError::Ambiguous(entries)) => {
+                entries.iter().try_for_each(|entry| match entry.delete_credential() {
+                    Ok(()) | Err(KeyringError::NoEntry) => Ok(()),
+                    Err(error) => Err(translate(error)),
+                })
+            }
+            Err(error) => Err(translate(error)),
+        }
+    }
+
+    fn backend(&self) -> &'static str {
+        BACKEND
+    }
+}
+
+/// Never formats the error: `BadEncoding` and `BadDataFormat` carry the secret itself (requirement A2).
+fn translate(error: KeyringError) -> StoreError {
+    match error {
+        KeyringError::PlatformFailure(_) => {
+            StoreError::Unavailable("there is no keychain service, or it does not work")
+        }
+        KeyringError::NoStorageAccess(_) => StoreError::Unavailable("it is locked, or access was refused"),
+        KeyringError::NoEntry => StoreError::Failed("the entry is gone"),
+        KeyringError::BadEncoding(secret) => {
+            drop(Zeroizing::new(secret));
+            StoreError::Corrupt("it is not text")
+        }
+        KeyringError::BadDataFormat(secret, _) => {
+            drop(Zeroizing::new(secret));
+            StoreError::Corrupt("it cannot be decrypted any more")
+        }
+        KeyringError::BadStoreFormat(_) => StoreError::Corrupt("the keychain itself is damaged"),
+        KeyringError::TooLong(_, limit) => StoreError::TooLong { limit },
+        KeyringError::Ambiguous(_) => StoreError::Corrupt("there are several entries of the same name"),
+        KeyringError::Invalid(..) => StoreError::Failed("it does not accept the app's identifier as a name"),
+        _ => StoreError::Failed("it does not support the operation"),
+    }
+}
+
+#[cfg(all(unix, not(any(target_os = "macos", target_os = "ios", target_os = "android"))))]
+mod platform {
+    use super::{Arc, CredentialStore, HashMap, KeyringError, StoreError};
+
+    pub(super) const BACKEND: &str = "Secret Service";
+
+    pub(super) fn connect() -> Result<Arc<CredentialStore>, KeyringError> {
+        Ok(zbus_secret_service_keyring_store::Store::new()?)
+    }
+
+    pub(super) fn modifiers() -> HashMap<&'static str, &'static str> {
+        HashMap::from([("label", "OTPless session")])
+    }
+
+    /// A keyring that was never unlocked says "no entry" for everything it keeps.
+    pub(super) fn sure_that_there_is_none() -> Result<(), StoreError> {
+        crate::store::secret_service::default_collection_is_open()
+    }
+}
+
+#[cfg(windows)]
+mod platform {
+    use super::{Arc, CredentialStore, HashMap, KeyringError, StoreError};
+
+    pub(super) const BACKEND: &str = "Windows Credential Manager";
+
+    pub(super) fn connect() -> Result<Arc<CredentialStore>, KeyringError> {
+        Ok(windows_native_keyring_store::Store::new()?)
+    }
+
+    /// The default, `Enterprise`, roams with the user to other machines (requirement A10).
+    pub(super) fn modifiers() -> HashMap<&'static str, &'static str> {
+        HashMap::from([("persistence", "Local")])
+    }
+
+    pub(super) fn sure_that_there_is_none() -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[cfg(target_os = "macos")]
+mod platform {
+    use super::{Arc, CredentialStore, HashMap, KeyringError, StoreError};
+
+    pub(super) const BACKEND: &str = "macOS login keychain";
+
+    /// The login keychain: it never leaves the machine, and unlike the protected store it works in apps that carry no
+    /// provisioning profile, which is how most Tauri apps are built while they are developed.
+    pub(super) fn connect() -> Result<Arc<CredentialStore>, KeyringError> {
+        Ok(apple_native_keyring_store::keychain::Store::new()?)
+    }
+
+    pub(super) fn modifiers() -> HashMap<&'static str, &'static str> {
+        HashMap::new()
+    }
+
+    pub(super) fn sure_that_there_is_none() -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[cfg(target_os = "ios")]
+mod platform {
+    use super::{Arc, CredentialStore, HashMap, KeyringError, StoreError};
+
+    pub(super) const BACKEND: &str = "iOS keychain";
+
+    pub(super) fn connect() -> Result<Arc<CredentialStore>, KeyringError> {
+        Ok(apple_native_keyring_store::protected::Store::new()?)
+    }
+
+    /// Readable by a refresh in the background, never in a backup for another device (requirement A10).
+    pub(super) fn modifiers() -> HashMap<&'static str, &'static str> {
+        HashMap::from([("access-policy", "after-first-unlock-this-device-only")])
+    }
+
+    pub(super) fn sure_that_there_is_none() -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[cfg(target_os = "android")]
+mod platform {
+    use super::{Arc, CredentialStore, HashMap, KeyringError, StoreError};
+
+    pub(super) const BACKEND: &str = "Android Keystore";
+
+    /// tao has set the `ndk_context` up before plugins start; doing it again would panic.
+    pub(super) fn connect() -> Result<Arc<CredentialStore>, KeyringError> {
+        Ok(android_native_keyring_store::Store::new()?)
+    }
+
+    pub(super) fn modifiers() -> HashMap<&'static str, &'static str> {
+        HashMap::new()
+    }
+
+    pub(super) fn sure_that_there_is_none() -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+use platform::{BACKEND, connect, modifiers, sure_that_there_is_none};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a2_no_keyring_error_leaks_the_secret_it_carries() {
+        let platform = || Box::new(std::io::Error::other("canary"));
+        let canary = || b"canary".to_vec();
+        for error in [
+            KeyringError::PlatformFailure(platform()),
+            KeyringError::NoStorageAccess(platform()),
+            KeyringError::NoEntry,
+            KeyringError::BadEncoding(canary()),
+            KeyringError::BadDataFormat(canary(), platform()),
+            KeyringError::BadStoreFormat("canary".into()),
+            KeyringError::TooLong("canary".into(), 2560),
+            KeyringError::Invalid("canary".into(), "canary".into()),
+            KeyringError::Ambiguous(Vec::new()),
+            KeyringError::NoDefaultStore,
+            KeyringError::NotSupportedByStore("canary".into()),
+        ] {
+            let translated = translate(error);
+            let shown = format!("{translated} {translated:?}");
+            assert!(!shown.contains("canary") && !shown.contains("99, 97, 110"), "{shown}");
+        }
+    }
+}

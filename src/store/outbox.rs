@@ -1,0 +1,82 @@
+//! Revocations that could not be delivered yet: the session id, which names the session to OTPless, and when it
+//! stops to matter. Nothing else of an ended session is kept.
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::text::{self, Unreadable};
+use crate::{clock::Timestamp, secret::SessionId};
+
+const NAME: &str = "revocations";
+const VERSION: u32 = 1;
+
+/// Most revocations kept; beyond it the oldest is dropped. More means sign-ins without a network, again and again.
+pub(crate) const MAX_REVOCATIONS: usize = 16;
+
+/// A session that is over here and may not be over on the server yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Revocation {
+    /// The session to end.
+    pub session_id: SessionId,
+    /// When its refresh token expires and the session is over by itself.
+    pub expires_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<T> {
+    session_id: T,
+    expires_at: Timestamp,
+}
+
+pub(crate) fn to_bytes(revocations: &[Revocation]) -> Zeroizing<Vec<u8>> {
+    let entries: Vec<_> = revocations
+        .iter()
+        .map(|r| Entry { session_id: r.session_id.expose(), expires_at: r.expires_at })
+        .collect();
+    text::seal(NAME, VERSION, 64 + entries.len() * 512, &entries)
+}
+
+pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Vec<Revocation>, Unreadable> {
+    let entries: Vec<Entry<Zeroizing<String>>> = text::open(NAME, VERSION, bytes)?;
+    Ok(entries
+        .into_iter()
+        .take(MAX_REVOCATIONS)
+        .map(|e| Revocation { session_id: SessionId::new(e.session_id), expires_at: e.expires_at })
+        .collect())
+}
+
+/// Adds `new` unless it stands there, dropping the oldest beyond [`MAX_REVOCATIONS`].
+pub(crate) fn add(revocations: &mut Vec<Revocation>, new: Revocation) {
+    if revocations.iter().any(|r| r.session_id == new.session_id) {
+        return;
+    }
+    if revocations.len() >= MAX_REVOCATIONS {
+        revocations.remove(0);
+    }
+    revocations.push(new);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn revocation(n: usize) -> Revocation {
+        Revocation { session_id: format!("{n:032x}").as_str().into(), expires_at: Timestamp(n as i64) }
+    }
+
+    #[test]
+    fn revocations_survive_the_keychain_once_each_and_bounded() {
+        let mut list = Vec::new();
+        for n in 0..MAX_REVOCATIONS + 2 {
+            add(&mut list, revocation(n));
+            add(&mut list, revocation(n));
+        }
+        assert_eq!(list.len(), MAX_REVOCATIONS);
+        assert_eq!(list[0], revocation(2));
+        let bytes = to_bytes(&list);
+        assert!(bytes.len() <= 2560, "{} bytes", bytes.len());
+        assert_eq!(from_bytes(&bytes), Ok(list));
+        assert_eq!(from_bytes(&bytes[..40]), Err(Unreadable::Corrupt));
+    }
+}

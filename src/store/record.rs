@@ -1,0 +1,213 @@
+//! The session as it stands in the keychain.
+
+use std::{fmt, time::Duration};
+
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+pub use super::text::Unreadable;
+use super::{outbox::Revocation, text};
+use crate::{
+    clock::Timestamp,
+    secret::{RefreshToken, SessionId, SessionToken, Tokens},
+};
+
+const NAME: &str = "session";
+
+/// Version of the layout. A newer one is reported, kept and not touched.
+pub const RECORD_VERSION: u32 = 1;
+
+/// How long a revocation matters where the refresh token's expiry is not known: its life in OTPless's documentation.
+const REVOCATION_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Names one sign-in for as long as it lasts, through every rotation. Not a secret: it tells two records apart
+/// where a session id, which is a credential, must not stand.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SignInId(String);
+
+impl SignInId {
+    /// A new random one.
+    pub(crate) fn random() -> Self {
+        let mut bytes = [0_u8; 16];
+        // Uniqueness is all that is asked; without randomness the all-zero id still works for a single session.
+        let _ = SystemRandom::new().fill(&mut bytes);
+        Self(bytes.iter().map(|b| format!("{b:02x}")).collect())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SignInId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.get(..8).unwrap_or(&self.0))
+    }
+}
+
+/// Everything that must survive a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// Which sign-in this is.
+    pub sign_in: SignInId,
+    /// Counts the changes of the tokens; a writer that read an older count has lost the race.
+    pub rotation: u64,
+    /// The three values.
+    pub tokens: Tokens,
+    /// Whose session it is, as verified at sign-in.
+    pub user_id: String,
+    /// When the user signed in; maximum lifetime counts from here.
+    pub started_at: Timestamp,
+    /// When the session token expires; `None` if it has not been verified yet.
+    pub expires_at: Option<Timestamp>,
+    /// When the refresh token expires; `None` if it has not been verified yet.
+    pub refresh_expires_at: Option<Timestamp>,
+    /// Activity as known when this was written; the activity log may know of later.
+    pub last_active_at: Timestamp,
+    /// The mobile SDKs' `state`.
+    pub state: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<T> {
+    sign_in: SignInId,
+    rotation: u64,
+    session_id: T,
+    session_token: T,
+    refresh_token: T,
+    user_id: String,
+    started_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    refresh_expires_at: Option<Timestamp>,
+    last_active_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+}
+
+impl SessionRecord {
+    /// What tells the server that this session is over.
+    pub(crate) fn revocation(&self) -> Revocation {
+        Revocation {
+            session_id: self.tokens.session_id.clone(),
+            expires_at: self.refresh_expires_at.unwrap_or(self.last_active_at + REVOCATION_LIFE),
+        }
+    }
+
+    /// The bytes for the keychain.
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let Tokens { session_id, session_token, refresh_token } = &self.tokens;
+        let body = Body {
+            sign_in: self.sign_in.clone(),
+            rotation: self.rotation,
+            session_id: session_id.expose(),
+            session_token: session_token.expose(),
+            refresh_token: refresh_token.expose(),
+            user_id: self.user_id.clone(),
+            started_at: self.started_at,
+            expires_at: self.expires_at,
+            refresh_expires_at: self.refresh_expires_at,
+            last_active_at: self.last_active_at,
+            state: self.state.clone(),
+        };
+        let capacity = 1024
+            + body.session_id.len()
+            + body.session_token.len()
+            + body.refresh_token.len()
+            + 6 * (self.user_id.len() + self.state.as_ref().map_or(0, String::len));
+        text::seal(NAME, RECORD_VERSION, capacity, &body)
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreadable`], for any other bytes whatsoever.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let body: Body<Zeroizing<String>> = text::open(NAME, RECORD_VERSION, bytes)?;
+        Ok(Self {
+            sign_in: body.sign_in,
+            rotation: body.rotation,
+            tokens: Tokens {
+                session_id: SessionId::new(body.session_id),
+                session_token: SessionToken::new(body.session_token),
+                refresh_token: RefreshToken::new(body.refresh_token),
+            },
+            user_id: body.user_id,
+            started_at: body.started_at,
+            expires_at: body.expires_at,
+            refresh_expires_at: body.refresh_expires_at,
+            last_active_at: body.last_active_at,
+            state: body.state,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn sample() -> SessionRecord {
+        SessionRecord {
+            sign_in: SignInId::random(),
+            rotation: 3,
+            tokens: Tokens {
+                session_id: "0123456789abcdef0123456789abcdef".into(),
+                session_token: format!("h.{}.s", "p".repeat(740)).as_str().into(),
+                refresh_token: format!("h.{}.r", "q".repeat(740)).as_str().into(),
+            },
+            user_id: "MO-fedcba9876543210fedcba9876543210".into(),
+            started_at: Timestamp(1),
+            expires_at: Some(Timestamp(2)),
+            refresh_expires_at: None,
+            last_active_at: Timestamp(4),
+            state: Some("s\"\\".into()),
+        }
+    }
+
+    #[test]
+    fn a_record_survives_the_keychain_and_fits_into_windows_credential_manager() {
+        let record = sample();
+        let bytes = record.to_bytes();
+        assert_eq!(SessionRecord::from_bytes(&bytes), Ok(record));
+        assert!(bytes.len() <= 2560, "{} bytes with tokens of the documented size", bytes.len());
+        assert!(std::str::from_utf8(&bytes).is_ok(), "KWallet keeps only UTF-8");
+    }
+
+    #[test]
+    fn a4_every_cut_and_every_changed_byte_is_noticed() {
+        let bytes = sample().to_bytes();
+        for end in 0..bytes.len() {
+            assert_eq!(SessionRecord::from_bytes(&bytes[..end]), Err(Unreadable::Corrupt), "cut at {end}");
+        }
+        for at in 0..bytes.len() {
+            let mut changed = bytes.to_vec();
+            changed[at] ^= 1;
+            // A changed version digit may read as a future one; it is never taken for a session.
+            assert!(SessionRecord::from_bytes(&changed).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a4_a_newer_version_is_told_from_damage() {
+        let newer = text::seal(NAME, RECORD_VERSION + 1, 64, &serde_json::json!({"anything": true}));
+        assert_eq!(SessionRecord::from_bytes(&newer), Err(Unreadable::FromTheFuture));
+        assert_eq!(
+            SessionRecord::from_bytes(b"otpless-session/2 4 0000000000000000\n{}{}"),
+            Err(Unreadable::Corrupt)
+        );
+    }
+
+    #[test]
+    fn a2_debug_of_a_record_holds_no_token() {
+        let record = sample();
+        let printed = format!("{record:?}");
+        let Tokens { session_id, session_token, refresh_token } = &record.tokens;
+        for secret in [session_id.expose(), session_token.expose(), refresh_token.expose()] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! What the engine asks of the keychain, each as one step that is whole or did not happen.
+//!
+//! Every step that writes runs under a file lock shared by the app's processes, because "read, compare, write" on a
+//! keychain is three calls. The lock is held for milliseconds, never across the network.
+
+use std::{
+    fs::File,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    SessionStore, Slot, StoreError,
+    outbox::{self, Revocation},
+    record::{SessionRecord, SignInId, Unreadable},
+    worker::{StoreWorker, Urgency},
+};
+use crate::{clock::Timestamp, secret::SessionId};
+
+/// How long a step waits for another process to finish its own: a thousand times what one takes.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What stands in the session entry.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Stored {
+    Nothing,
+    Session(Box<SessionRecord>),
+    Unreadable(Unreadable),
+}
+
+/// Drops a write whose session has ended since it was decided on (rule 2).
+#[derive(Clone, Debug)]
+pub(crate) struct GenerationGuard {
+    pub(crate) current: Arc<AtomicU64>,
+    pub(crate) expected: u64,
+}
+
+impl GenerationGuard {
+    pub(crate) fn holds(&self) -> bool {
+        self.current.load(Ordering::SeqCst) == self.expected
+    }
+}
+
+/// What must stand in the entry for a commit to go ahead.
+#[derive(Clone, Debug)]
+pub(crate) enum Expect {
+    /// Anything: a new sign-in replaces whatever was there.
+    Anything,
+    /// This sign-in at this rotation: somebody who rotated first has the newer tokens.
+    Rotation { sign_in: SignInId, rotation: u64 },
+    /// Nothing, or an older rotation of this sign-in: the session could not be stored so far.
+    NotNewer { sign_in: SignInId, rotation: u64 },
+}
+
+impl Expect {
+    fn allows(&self, stored: &Stored) -> bool {
+        match (self, stored) {
+            (Self::Anything, _) => true,
+            (Self::Rotation { sign_in, rotation }, Stored::Session(there)) => {
+                there.sign_in == *sign_in && there.rotation == *rotation
+            }
+            (Self::NotNewer { .. }, Stored::Nothing) => true,
+            (Self::NotNewer { sign_in, rotation }, Stored::Session(there)) => {
+                there.sign_in == *sign_in && there.rotation < *rotation
+            }
+            // Our own entry, damaged by somebody else: what we hold is all there is.
+            (_, Stored::Unreadable(Unreadable::Corrupt)) => true,
+            _ => false,
+        }
+    }
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum Commit {
+    /// Written, and read back the same; `replaced` stood there before.
+    Written { replaced: Stored },
+    /// The session ended while the write was waiting.
+    Superseded,
+    /// Something else stands there; nothing was written.
+    Conflict(Stored),
+}
+
+#[derive(Debug)]
+pub(crate) struct Vault {
+    worker: StoreWorker,
+    lock: Option<Arc<PathBuf>>,
+}
+
+impl Vault {
+    /// `lock` is a file that all processes of the app share; without one there is only this process.
+    pub(crate) fn new(worker: StoreWorker, lock: Option<PathBuf>) -> Self {
+        Self { worker, lock: lock.map(Arc::new) }
+    }
+
+    pub(crate) fn backend(&self) -> &'static str {
+        self.worker.backend()
+    }
+
+    pub(crate) async fn load(&self) -> Result<(Stored, Vec<Revocation>), StoreError> {
+        self.worker.run(Urgency::CanWait, |store| Ok((read(store)?, read_revocations(store)?))).await
+    }
+
+    pub(crate) async fn read(&self) -> Result<Stored, StoreError> {
+        self.worker.run(Urgency::CanWait, |store| read(store)).await
+    }
+
+    /// Writes `record` if `expect` still holds, and reads it back: a rotated token that only seems to be stored is
+    /// a session lost at the next start (requirement C1).
+    pub(crate) async fn commit(
+        &self,
+        guard: GenerationGuard,
+        expect: Expect,
+        record: Arc<SessionRecord>,
+    ) -> Result<Commit, StoreError> {
+        let lock = self.lock.clone();
+        self.worker
+            .run(Urgency::CanWait, move |store| {
+                let _lock = Lock::take(lock.as_deref())?;
+                let stored = read(store)?;
+                if !expect.allows(&stored) {
+                    return Ok(Commit::Conflict(stored));
+                }
+                let bytes = record.to_bytes();
+                if !guard.holds() {
+                    return Ok(Commit::Superseded);
+                }
+                store.write(Slot::Session, &bytes)?;
+                match store.read(Slot::Session)? {
+                    Some(kept) if *kept == *bytes => Ok(Commit::Written { replaced: stored }),
+                    _ => Err(StoreError::Failed("it did not keep what was written")),
+                }
+            })
+            .await
+    }
+
+    /// Ends a session in the keychain: first notes the revocation, then erases the entry, so that a crash between
+    /// the two leaves a session that the next start knows to be over.
+    ///
+    /// With `sign_in` only that sign-in's entry is erased: another process may have signed in anew. Without, whatever
+    /// is there goes, and its revocation is noted too.
+    /// With `unless_newer` nothing is erased if a newer session began after the end was decided.
+    pub(crate) async fn end(
+        &self,
+        sign_in: Option<SignInId>,
+        revocation: Option<Revocation>,
+        unless_newer: Option<GenerationGuard>,
+    ) -> Result<(), StoreError> {
+        let lock = self.lock.clone();
+        self.worker
+            .run(Urgency::MustHappen, move |store| {
+                // An end does not wait for a frozen process: erasing twice is harmless, not erasing is not.
+                let _lock = Lock::take(lock.as_deref()).ok();
+                let noted = match revocation {
+                    Some(revocation) => note(store, revocation),
+                    None => Ok(()),
+                };
+                if unless_newer.is_some_and(|guard| !guard.holds()) {
+                    return noted;
+                }
+                match (&sign_in, read(store)) {
+                    (Some(ours), Ok(Stored::Session(there))) if there.sign_in != *ours => return noted,
+                    (None, Ok(Stored::Session(there))) => note(store, there.revocation())?,
+                    _ => {}
+                }
+                store.erase(Slot::Session)?;
+                noted
+            })
+            .await
+    }
+
+    pub(crate) async fn note_revocation(&self, revocation: Revocation) -> Result<(), StoreError> {
+        let lock = self.lock.clone();
+        self.worker
+            .run(Urgency::MustHappen, move |store| {
+                let _lock = Lock::take(lock.as_deref()).ok();
+                note(store, revocation)
+            })
+            .await
+    }
+
+    /// Forgets a revocation that was delivered, and those that do not matter any more at `now`.
+    pub(crate) async fn settle_revocation(
+        &self,
+        delivered: SessionId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let lock = self.lock.clone();
+        self.worker
+            .run(Urgency::MustHappen, move |store| {
+                let _lock = Lock::take(lock.as_deref())?;
+                let mut waiting = read_revocations(store)?;
+                waiting.retain(|r| r.session_id != delivered && r.expires_at > now);
+                if waiting.is_empty() {
+                    store.erase(Slot::Revocations)
+                } else {
+                    store.write(Slot::Revocations, &outbox::to_bytes(&waiting))
+                }
+            })
+            .await
+    }
+}
+
+fn read(store: &mut dyn SessionStore) -> Result<Stored, StoreError> {
+    match store.read(Slot::Session) {
+        Ok(None) => Ok(Stored::Nothing),
+        Ok(Some(bytes)) => Ok(match SessionRecord::from_bytes(&bytes) {
+            Ok(record) => Stored::Session(Box::new(record)),
+            Err(unreadable) => Stored::Unreadable(unreadable),
+        }),
+        Err(StoreError::Corrupt(_)) => Ok(Stored::Unreadable(Unreadable::Corrupt)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Revocations that cannot be read are lost, not waited for: the sessions expire by themselves.
+fn read_revocations(store: &mut dyn SessionStore) -> Result<Vec<Revocation>, StoreError> {
+    match store.read(Slot::Revocations) {
+        Ok(Some(bytes)) => Ok(outbox::from_bytes(&bytes).unwrap_or_default()),
+        Ok(None) | Err(StoreError::Corrupt(_)) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn note(store: &mut dyn SessionStore, revocation: Revocation) -> Result<(), StoreError> {
+    let mut waiting = read_revocations(store)?;
+    outbox::add(&mut waiting, revocation);
+    store.write(Slot::Revocations, &outbox::to_bytes(&waiting))
+}
+
+/// Held while it lives; the operating system lets go of it when the process dies, however it dies.
+struct Lock(#[expect(dead_code, reason = "dropping it unlocks")] Option<File>);
+
+impl Lock {
+    fn take(path: Option<&PathBuf>) -> Result<Self, StoreError> {
+        let Some(path) = path else { return Ok(Self(None)) };
+        // A directory that cannot be written leaves one process alone, which is no reason to lose its session.
+        let Ok(file) = crate::session::lock::open(path) else { return Ok(Self(None)) };
+        let deadline = Instant::now() + LOCK_TIMEOUT;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self(Some(file))),
+                Err(std::fs::TryLockError::Error(_)) => return Ok(Self(None)),
+                Err(std::fs::TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                    return Err(StoreError::Unavailable(
+                        "another process of this app is using it and does not finish",
+                    ));
+                }
+                // The system has no wait with a bound for this lock; its holder needs milliseconds.
+                Err(std::fs::TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{MemoryStore, record::tests::sample};
+
+    fn vault(store: &MemoryStore) -> Vault {
+        let store = store.clone();
+        Vault::new(StoreWorker::start(Box::new(move || Box::new(store.clone()))), None)
+    }
+
+    fn guard(expected: u64) -> GenerationGuard {
+        GenerationGuard { current: Arc::new(AtomicU64::new(1)), expected }
+    }
+
+    #[tokio::test]
+    async fn c11_a_write_decided_before_the_end_is_dropped_after_it() {
+        let store = MemoryStore::new();
+        let outcome = vault(&store).commit(guard(0), Expect::Anything, Arc::new(sample())).await;
+        assert_eq!(outcome, Ok(Commit::Superseded));
+        assert!(store.peek(Slot::Session).is_none());
+    }
+
+    #[tokio::test]
+    async fn c4_a_peers_rotation_is_not_overwritten() {
+        let store = MemoryStore::new();
+        let mut peers = sample();
+        peers.rotation += 1;
+        store.plant(Slot::Session, &peers.to_bytes());
+        let ours = SessionRecord { rotation: peers.rotation, ..peers.clone() };
+        let expect = Expect::Rotation { sign_in: ours.sign_in.clone(), rotation: ours.rotation - 1 };
+        let outcome = vault(&store).commit(guard(1), expect, Arc::new(ours)).await;
+        assert_eq!(outcome, Ok(Commit::Conflict(Stored::Session(Box::new(peers)))));
+    }
+
+    #[tokio::test]
+    async fn c1_a_store_that_does_not_keep_what_was_written_is_reported() {
+        #[derive(Debug)]
+        struct Forgetful;
+        impl SessionStore for Forgetful {
+            fn read(&mut self, _: Slot) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {
+                Ok(None)
+            }
+            fn write(&mut self, _: Slot, _: &[u8]) -> Result<(), StoreError> {
+                Ok(())
+            }
+            fn erase(&mut self, _: Slot) -> Result<(), StoreError> {
+                Ok(())
+            }
+            fn backend(&self) -> &'static str {
+                "forgetful"
+            }
+        }
+        let vault = Vault::new(StoreWorker::start(Box::new(|| Box::new(Forgetful))), None);
+        let outcome = vault.commit(guard(1), Expect::Anything, Arc::new(sample())).await;
+        assert_eq!(outcome, Err(StoreError::Failed("it did not keep what was written")));
+    }
+
+    #[tokio::test]
+    async fn a9_an_end_notes_the_revocation_and_leaves_a_newer_sign_in_alone() {
+        let store = MemoryStore::new();
+        let vault = vault(&store);
+        let (ours, newer) = (sample(), sample());
+        store.plant(Slot::Session, &newer.to_bytes());
+        let revocation = Revocation { session_id: "0a".into(), expires_at: Timestamp(9) };
+        vault.end(Some(ours.sign_in), Some(revocation.clone()), None).await.unwrap();
+        assert_eq!(
+            vault.load().await.unwrap(),
+            (Stored::Session(Box::new(newer.clone())), vec![revocation.clone()])
+        );
+        vault.end(Some(newer.sign_in), None, None).await.unwrap();
+        assert_eq!(vault.load().await.unwrap(), (Stored::Nothing, vec![revocation]));
+        vault.settle_revocation("0a".into(), Timestamp(0)).await.unwrap();
+        assert!(store.peek(Slot::Revocations).is_none(), "nothing is left behind");
+    }
+}

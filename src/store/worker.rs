@@ -1,0 +1,212 @@
+//! Runs the blocking store on a plain thread, in order, within a bound.
+//!
+//! A plain thread and not `spawn_blocking`, because the Secret Service client starts a runtime of its own and panics
+//! inside another. One thread and a queue, because order is a guarantee: an erase asked for after a write happens
+//! after it, even if the write hung for a minute behind an unlock prompt (requirement C11).
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+use super::{SessionStore, StoreError};
+
+/// How long a caller waits for the keychain: idle it answers in milliseconds, so whatever takes longer waits for a
+/// person at an unlock prompt or does not work.
+pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(5);
+
+type Job = Box<dyn FnOnce(&mut dyn SessionStore) + Send>;
+type MakeStore = Box<dyn Fn() -> Box<dyn SessionStore> + Send + Sync>;
+
+/// What to do while an earlier call hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// Give up at once; the engine asks again later.
+    CanWait,
+    /// Queue it: it must happen as soon as the store moves again.
+    MustHappen,
+}
+
+pub(crate) struct StoreWorker {
+    mode: Mode,
+    backend: &'static str,
+}
+
+enum Mode {
+    Thread { jobs: mpsc::Sender<Job>, stuck: Arc<AtomicBool> },
+    Inline(Mutex<Box<dyn SessionStore>>),
+}
+
+impl fmt::Debug for StoreWorker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreWorker").field("backend", &self.backend).finish_non_exhaustive()
+    }
+}
+
+impl StoreWorker {
+    /// `make` is called again after a store panicked: the Secret Service client poisons a mutex then.
+    pub(crate) fn start(make: MakeStore) -> Self {
+        let store = make();
+        let backend = store.backend();
+        if !store.may_block() {
+            return Self { mode: Mode::Inline(Mutex::new(store)), backend };
+        }
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let stuck = Arc::new(AtomicBool::new(false));
+        let moving = stuck.clone();
+        let spawned = thread::Builder::new().name("otpless-keychain".into()).spawn(move || {
+            let mut store = store;
+            while let Ok(job) = queue.recv() {
+                if catch_unwind(AssertUnwindSafe(|| job(&mut *store))).is_err() {
+                    store = make();
+                }
+                moving.store(false, Ordering::Release);
+            }
+        });
+        if let Err(error) = spawned {
+            // Without a thread every call reports the store as unavailable, which is the truth.
+            tracing::error!(%error, "no thread for the keychain");
+        }
+        Self { mode: Mode::Thread { jobs, stuck }, backend }
+    }
+
+    pub(crate) fn backend(&self) -> &'static str {
+        self.backend
+    }
+
+    /// Runs `call` on the store.
+    ///
+    /// # Errors
+    ///
+    /// What `call` says, or [`StoreError::Unavailable`] after [`STORE_TIMEOUT`]; the call may still happen then.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        urgency: Urgency,
+        call: impl FnOnce(&mut dyn SessionStore) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (jobs, stuck) = match &self.mode {
+            Mode::Thread { jobs, stuck } => (jobs, stuck),
+            Mode::Inline(store) => {
+                return call(&mut **store.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+        };
+        if urgency == Urgency::CanWait && stuck.load(Ordering::Acquire) {
+            return Err(StoreError::Unavailable("an earlier call has not come back yet"));
+        }
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |store| {
+            // Nobody may be waiting any more; the work was done all the same.
+            let _ = reply.send(call(store));
+        });
+        if jobs.send(job).is_err() {
+            return Err(StoreError::Unavailable("its thread could not be started"));
+        }
+        match tokio::time::timeout(STORE_TIMEOUT, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(StoreError::Unavailable("its client failed")),
+            Err(_) => {
+                stuck.store(true, Ordering::Release);
+                Err(StoreError::Unavailable("it did not answer within 5 s; it may be waiting to be unlocked"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::store::{MemoryStore, Slot};
+
+    /// A store whose calls wait until the test opens the gate: what an unlock prompt does.
+    #[derive(Debug)]
+    struct GatedStore {
+        inner: MemoryStore,
+        gate: Arc<(Mutex<bool>, std::sync::Condvar)>,
+    }
+
+    impl GatedStore {
+        fn wait(&self) {
+            let (open, changed) = &*self.gate;
+            drop(changed.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+        }
+    }
+
+    impl SessionStore for GatedStore {
+        fn read(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+            self.wait();
+            self.inner.read(slot)
+        }
+
+        fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
+            self.wait();
+            self.inner.write(slot, value)
+        }
+
+        fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
+            self.wait();
+            self.inner.erase(slot)
+        }
+
+        fn backend(&self) -> &'static str {
+            "gated"
+        }
+    }
+
+    // Time is paused, so the bound passes at once while the thread stands at the gate.
+    #[tokio::test(start_paused = true)]
+    async fn a8_a_hung_store_is_unavailable_within_the_bound_and_order_survives_the_hang() {
+        let inner = MemoryStore::new();
+        let gate = Arc::new((Mutex::new(false), std::sync::Condvar::new()));
+        let worker = StoreWorker::start({
+            let (inner, gate) = (inner.clone(), gate.clone());
+            Box::new(move || Box::new(GatedStore { inner: inner.clone(), gate: gate.clone() }))
+        });
+        let write = worker.run(Urgency::CanWait, |s| s.write(Slot::Session, b"late")).await;
+        assert!(matches!(write, Err(StoreError::Unavailable(_))), "{write:?}");
+        let read = worker.run(Urgency::CanWait, |s| s.read(Slot::Session)).await;
+        assert_eq!(read, Err(StoreError::Unavailable("an earlier call has not come back yet")));
+        let erase = worker.run(Urgency::MustHappen, |s| s.erase(Slot::Session)).await;
+        assert!(matches!(erase, Err(StoreError::Unavailable(_))), "{erase:?}");
+
+        *gate.0.lock().unwrap() = true;
+        gate.1.notify_all();
+        tokio::time::resume();
+        let last = worker.run(Urgency::MustHappen, |s| s.read(Slot::Session)).await;
+        assert_eq!(last, Ok(None), "the erase came after the write that hung before it");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_panics_is_replaced() {
+        #[derive(Debug)]
+        struct Panicking;
+        impl SessionStore for Panicking {
+            fn read(&mut self, _: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+                panic!("the store panics on purpose")
+            }
+            fn write(&mut self, _: Slot, _: &[u8]) -> Result<(), StoreError> {
+                Ok(())
+            }
+            fn erase(&mut self, _: Slot) -> Result<(), StoreError> {
+                Ok(())
+            }
+            fn backend(&self) -> &'static str {
+                "panicking"
+            }
+        }
+        let worker = StoreWorker::start(Box::new(|| Box::new(Panicking)));
+        let read = worker.run(Urgency::CanWait, |s| s.read(Slot::Session)).await;
+        assert_eq!(read, Err(StoreError::Unavailable("its client failed")));
+        assert_eq!(worker.run(Urgency::CanWait, |s| s.erase(Slot::Session)).await, Ok(()));
+    }
+}

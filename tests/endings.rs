@@ -1,0 +1,245 @@
+//! Every way a session ends: by the user, by a deadline; and that it stays ended.
+
+use std::time::Duration;
+
+use otpless_local::{Fault, Operation};
+use tauri_plugin_otpless::{
+    EndReason, ErrorKind, SessionStatus,
+    engine::{Slot, StoreError},
+};
+
+use crate::support::{Device, eventually};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logout_erases_tells_everyone_and_revokes() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    let session = app.logout().await;
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Logout)));
+    assert!(device.store.peek(Slot::Session).is_none(), "erased before logout answers");
+    device.control.wait_for(Operation::Delete, 1).await;
+    assert_eq!(
+        device.control.session_state(&issued.session_id).map(|s| format!("{s:?}")),
+        Some("Revoked".into())
+    );
+    eventually("the outbox to be empty", || device.store.peek(Slot::Revocations).is_none()).await;
+    assert_eq!(app.session_token(Duration::ZERO).await.unwrap_err().kind(), ErrorKind::NotSignedIn);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a9_logout_with_the_server_down_is_final_and_the_revocation_arrives_after_a_restart() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    device.otpless.go_offline().await;
+    assert_eq!(app.logout().await.status, SessionStatus::SignedOut);
+    assert!(device.store.peek(Slot::Session).is_none());
+    let outbox = device.store.peek(Slot::Revocations).expect("the revocation waits in the keychain");
+    let outbox = String::from_utf8(outbox.to_vec()).unwrap();
+    assert!(outbox.contains(&issued.session_id));
+    assert!(!outbox.contains(&issued.session_token) && !outbox.contains(&issued.refresh_token));
+    drop(app);
+
+    let app = device.start();
+    assert_eq!(app.session().await.status, SessionStatus::SignedOut);
+    assert_eq!(app.diagnostics().pending_revocations, 1);
+    device.otpless.go_online().await.unwrap();
+    device.control.wait_for(Operation::Delete, 1).await;
+    eventually("the outbox to be empty", || device.store.peek(Slot::Revocations).is_none()).await;
+    assert_eq!(app.diagnostics().pending_revocations, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_is_dropped_when_the_session_would_have_ended_anyway() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    device.otpless.go_offline().await;
+    app.logout().await;
+    drop(app);
+    device.time_passes(Duration::from_secs(8 * 24 * 3600));
+    device.otpless.go_online().await.unwrap();
+    let app = device.start();
+    app.session().await;
+    assert_eq!(app.diagnostics().pending_revocations, 0);
+    assert_eq!(device.control.count(Operation::Delete), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_logout_beats_the_refresh_that_is_in_flight() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let gate = device.control.pause(Operation::Refresh);
+    let refresh = tokio::spawn({
+        let manager = (*app).clone();
+        async move { manager.refresh().await }
+    });
+    gate.held(1).await;
+    assert_eq!(app.logout().await.status, SessionStatus::SignedOut);
+    gate.release();
+    assert_eq!(refresh.await.unwrap().unwrap_err().kind(), ErrorKind::SessionChanged);
+    assert!(device.store.peek(Slot::Session).is_none(), "the late answer was dropped");
+    assert_eq!(app.current().status, SessionStatus::SignedOut);
+    assert_eq!(app.current().end_reason, Some(EndReason::Logout));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_logout_beats_the_sign_in_that_is_being_verified() {
+    let device = Device::new().await;
+    let app = device.start();
+    app.session().await;
+    let gate = device.control.pause(Operation::Jwks);
+    let sign_in = tokio::spawn({
+        let (manager, result) = ((*app).clone(), device.issue().web());
+        async move { manager.start_session(result).await }
+    });
+    gate.held(1).await;
+    app.logout().await;
+    gate.release();
+    assert_eq!(sign_in.await.unwrap().unwrap_err().kind(), ErrorKind::SessionChanged);
+    assert!(device.store.peek(Slot::Session).is_none());
+    // The session that nobody will use is ended on the server too.
+    device.control.wait_for(Operation::Delete, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_logout_the_keychain_did_not_hear_of_is_still_final_after_a_restart() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    device.store.fail_all(Some(StoreError::Unavailable("locked")));
+    assert_eq!(app.logout().await.status, SessionStatus::SignedOut);
+    drop(app);
+    device.store.fail_all(None);
+    assert!(device.stored().is_some(), "the erase really did not get through");
+    let app = device.start();
+    let session = app.session().await;
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Logout)));
+    eventually("the erase to be made up for", || device.stored().is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c8_inactivity_ends_the_session_and_later_activity_does_not_revive_it() {
+    let mut device = Device::new().await;
+    device.policy.inactivity_timeout = Some(30 * MINUTE);
+    let (app, _) = device.signed_in().await;
+    device.time_passes(29 * MINUTE);
+    assert_eq!(app.record_activity().status, SessionStatus::Active, "one minute before");
+    device.time_passes(30 * MINUTE - Duration::from_secs(1));
+    assert_eq!(app.current().status, SessionStatus::Active, "one second before");
+    device.time_passes(Duration::from_secs(1));
+    let session = app.record_activity();
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Inactive)));
+    device.control.wait_for(Operation::Delete, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c8_inactivity_counts_while_the_app_is_not_running() {
+    let mut device = Device::new().await;
+    device.policy.inactivity_timeout = Some(30 * MINUTE);
+    let (app, _) = device.signed_in().await;
+    device.time_passes(20 * MINUTE);
+    app.record_activity();
+    drop(app);
+    device.time_passes(20 * MINUTE);
+    assert_eq!(device.start().session().await.status, SessionStatus::Active, "the activity was remembered");
+    device.time_passes(10 * MINUTE);
+    let session = device.start().session().await;
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Inactive)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_activity_log_may_end_a_session_sooner_but_never_later() {
+    let mut device = Device::new().await;
+    device.policy.inactivity_timeout = Some(30 * MINUTE);
+    let (app, _) = device.signed_in().await;
+    device.time_passes(20 * MINUTE);
+    app.record_activity();
+    drop(app);
+    device.log = Default::default();
+    device.time_passes(20 * MINUTE);
+    assert_eq!(device.start().session().await.end_reason, Some(EndReason::Inactive));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inactivity_is_warned_of_and_activity_takes_the_warning_back() {
+    let mut device = Device::new().await;
+    device.policy.inactivity_timeout = Some(30 * MINUTE);
+    let (app, _) = device.signed_in().await;
+    device.time_passes(29 * MINUTE);
+    app.look();
+    let warned = app.until("the warning", |session| session.expiring_at.is_some()).await;
+    assert_eq!(warned.status, SessionStatus::Active);
+    assert_eq!(warned.expiring_at, warned.inactivity_deadline);
+    let extended = app.record_activity();
+    assert_eq!(extended.expiring_at, None);
+    assert!(extended.inactivity_deadline > warned.inactivity_deadline);
+    assert!(extended.revision > warned.revision, "everyone hears of it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c7_the_maximum_lifetime_is_absolute_whatever_the_user_does() {
+    let mut device = Device::new().await;
+    device.policy.max_lifetime = Some(60 * MINUTE);
+    let (app, _) = device.signed_in().await;
+    let deadline = app.current().lifetime_deadline;
+    device.time_passes(59 * MINUTE);
+    app.record_activity();
+    assert_eq!(app.refresh().await.unwrap().lifetime_deadline, deadline, "a refresh does not extend it");
+    drop(app);
+    let app = device.start();
+    assert_eq!(app.session().await.lifetime_deadline, deadline, "nor does a restart");
+    device.time_passes(MINUTE);
+    let session = app.current();
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Lifetime)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_refresh_token_has_expired_too_is_over_without_asking() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    drop(app);
+    device.time_passes(Duration::from_secs(8 * 24 * 3600));
+    device.otpless.go_offline().await;
+    let session = device.start().session().await;
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Expired)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_heartbeat_goes_out_only_after_real_activity_and_not_more_than_every_five_minutes() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    device.time_passes(10 * MINUTE);
+    app.look();
+    // The loop has looked when it answers a refresh; nothing else may have been asked by then.
+    app.refresh().await.unwrap();
+    assert_eq!(device.control.count(Operation::Authenticate), 0, "nobody did anything");
+    app.record_activity();
+    app.look();
+    device.control.wait_for(Operation::Authenticate, 1).await;
+    device.time_passes(4 * MINUTE);
+    app.record_activity();
+    app.look();
+    device.time_passes(MINUTE);
+    app.record_activity();
+    app.look();
+    device.control.wait_for(Operation::Authenticate, 2).await;
+    assert_eq!(
+        device.control.count(Operation::Authenticate),
+        2,
+        "not at the fourth minute, but at the fifth"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_the_server_cannot_take_is_tried_again() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    device.control.fault(Operation::Delete, Fault::ServerError500, 1);
+    app.logout().await;
+    device.control.wait_for(Operation::Delete, 2).await;
+    eventually("the revocation", || app.diagnostics().pending_revocations == 0).await;
+    assert_eq!(
+        device.control.session_state(&issued.session_id).map(|s| format!("{s:?}")),
+        Some("Revoked".into())
+    );
+}

@@ -1,0 +1,191 @@
+//! A session from sign-in to restart: what a user lives through on a good day.
+
+use std::time::Duration;
+
+use otpless_local::{Operation, Settings};
+use tauri_plugin_otpless::{EndReason, SessionStatus, Storage};
+
+use crate::support::Device;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_session_the_app_starts_signed_out_and_asks_nobody() {
+    let device = Device::new().await;
+    let app = device.start();
+    let session = app.session().await;
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, None));
+    assert!(device.control.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_in_either_dialect_is_verified_stored_and_shown() {
+    for mobile in [false, true] {
+        let device = Device::new().await;
+        let app = device.start();
+        let issued = device.issue();
+        let result = if mobile { issued.mobile() } else { issued.web() };
+        let session = app.start_session(result).await.unwrap();
+        assert_eq!((session.status, session.storage), (SessionStatus::Active, Storage::Keychain));
+        assert_eq!(session.user_id.as_deref(), Some(issued.user_id.as_str()));
+        assert_eq!(session.claims.unwrap().phone_number.as_deref(), Some("919876543210"));
+        let stored = device.stored().unwrap();
+        assert_eq!(stored.tokens.refresh_token.expose(), issued.refresh_token);
+        assert_eq!(stored.tokens.session_id.expose(), issued.session_id);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_without_a_network_the_user_is_still_signed_in() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    drop(app);
+    device.otpless.go_offline().await;
+    let session = device.start().session().await;
+    assert_eq!(session.status, SessionStatus::Active, "verified with the keys kept from last time");
+    assert_eq!(session.user_id.as_deref(), Some(issued.user_id.as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c12_a_restored_session_without_a_key_is_stale_until_it_could_be_verified() {
+    let mut device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    drop(app);
+    device.log = Default::default();
+    device.otpless.go_offline().await;
+    let app = device.start();
+    let session = app.session().await;
+    assert_eq!(session.status, SessionStatus::Stale);
+    assert_eq!(session.user_id.as_deref(), Some(issued.user_id.as_str()), "known from the sign-in");
+    assert_eq!(session.claims, None, "nothing is read from a token that is not verified");
+    assert!(app.session_token(Duration::ZERO).await.is_err());
+
+    device.otpless.go_online().await.unwrap();
+    assert!(app.until_status(SessionStatus::Active).await.claims.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_is_renewed_in_the_background_before_it_expires() {
+    let device = Device::with(Settings { session_token_seconds: 6, ..Settings::default() }).await;
+    let (app, issued) = device.signed_in().await;
+    let first = app.current().expires_at.unwrap();
+    let session = app.until("a later expiry", |session| session.expires_at > Some(first)).await;
+    assert_eq!(session.status, SessionStatus::Active);
+    let stored = device.stored().unwrap();
+    assert_ne!(
+        stored.tokens.refresh_token.expose(),
+        issued.refresh_token,
+        "the rotated token is in the store"
+    );
+    assert_eq!(device.control.replays(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c10_a_machine_that_slept_through_the_expiry_renews_when_it_wakes() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    device.time_passes(Duration::from_secs(30 * 3600));
+    assert_eq!(app.current().status, SessionStatus::Stale, "right at the first look");
+    app.look();
+    app.until_status(SessionStatus::Active).await;
+    assert_eq!(device.control.count(Operation::Refresh), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b12_a_sign_in_over_another_session_replaces_it_and_revokes_the_old() {
+    let device = Device::new().await;
+    let (app, old) = device.signed_in().await;
+    let new = device.issue();
+    let session = app.start_session(new.web()).await.unwrap();
+    assert_eq!(session.user_id.as_deref(), Some(new.user_id.as_str()));
+    let stored = device.stored().unwrap();
+    assert_eq!(stored.tokens.session_id.expose(), new.session_id);
+    assert_eq!(stored.tokens.refresh_token.expose(), new.refresh_token);
+    device.control.wait_for(Operation::Delete, 1).await;
+    let delete = device.control.requests().into_iter().find(|r| r.operation == Operation::Delete).unwrap();
+    assert!(delete.path.ends_with(&old.session_id), "the old one, and only that");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_session_token_is_handed_out_only_with_enough_life_in_it() {
+    let device = Device::with(Settings { session_token_seconds: 100, ..Settings::default() }).await;
+    let (app, issued) = device.signed_in().await;
+    let token = app.session_token(Duration::from_secs(30)).await.unwrap();
+    assert_eq!(token.token.expose(), issued.session_token);
+    device.time_passes(Duration::from_secs(60));
+    let renewed = app.session_token(Duration::from_secs(60)).await.unwrap();
+    assert_ne!(renewed.token.expose(), issued.session_token);
+    assert!(renewed.expires_at > token.expires_at);
+    let error = app.session_token(Duration::from_secs(3600)).await.unwrap_err();
+    assert_eq!(error.kind(), tauri_plugin_otpless::ErrorKind::InvalidArgument, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_revoked_at_the_dashboard_is_found_out_by_asking() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    assert_eq!(app.verify().await.unwrap().status, SessionStatus::Active);
+    device.control.revoke(&issued.session_id);
+    drop(app);
+    let app = device.start();
+    let session = app.verify().await.unwrap();
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Revoked)));
+    drop(app);
+    assert_eq!(device.start().session().await.status, SessionStatus::SignedOut, "and stays so");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d2_the_snapshot_has_these_fields_and_no_others() {
+    let mut device = Device::new().await;
+    device.policy.inactivity_timeout = Some(Duration::from_secs(600));
+    device.policy.max_lifetime = Some(Duration::from_secs(3600));
+    let (app, _) = device.signed_in().await;
+    let fields = |session| {
+        let serde_json::Value::Object(map) = serde_json::to_value(session).unwrap() else { unreachable!() };
+        map.keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(
+        fields(app.current()),
+        [
+            "status",
+            "revision",
+            "storage",
+            "userId",
+            "expiresAt",
+            "refreshExpiresAt",
+            "startedAt",
+            "lastActiveAt",
+            "inactivityDeadline",
+            "lifetimeDeadline",
+            "claims"
+        ]
+        .map(String::from)
+        .into_iter()
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .collect::<Vec<_>>()
+    );
+    assert_eq!(fields(app.logout().await), ["endReason", "revision", "status", "storage"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d1_nothing_that_crosses_to_the_page_holds_a_token_or_the_session_id() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    app.refresh().await.unwrap();
+    let rotated = device.stored().unwrap().tokens;
+    let shown = format!(
+        "{}{}{:?}{:?}",
+        serde_json::to_string(&app.current()).unwrap(),
+        serde_json::to_string(&app.diagnostics()).unwrap(),
+        app.current(),
+        app.diagnostics(),
+    );
+    for secret in [
+        issued.session_id.as_str(),
+        &issued.session_token,
+        &issued.refresh_token,
+        rotated.session_token.expose(),
+        rotated.refresh_token.expose(),
+    ] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}

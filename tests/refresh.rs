@@ -1,0 +1,252 @@
+//! Rotation without losing a token: one exchange for many callers, stored before it is used, shared among processes.
+
+use std::time::Duration;
+
+use otpless_local::{Fault, Operation, Settings, SignIn};
+use serde_json::json;
+use tauri_plugin_otpless::{
+    EndReason, ErrorKind, SessionStatus, Storage,
+    engine::{Slot, StoreError},
+};
+
+use crate::support::{Device, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c3_fifty_callers_share_one_exchange_and_one_result() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let gate = device.control.pause(Operation::Refresh);
+    let callers: Vec<_> = (0..50)
+        .map(|_| {
+            let manager = (*app).clone();
+            tokio::spawn(async move { manager.refresh().await })
+        })
+        .collect();
+    gate.held(1).await;
+    gate.release();
+    for caller in callers {
+        caller.await.unwrap().unwrap();
+    }
+    assert_eq!(device.control.count(Operation::Refresh), 1);
+    assert_eq!(device.control.replays(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d9_asking_again_and_again_does_not_drive_the_server() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    for _ in 0..1_000 {
+        app.refresh().await.unwrap();
+        app.verify().await.unwrap();
+    }
+    assert_eq!(device.control.count(Operation::Refresh), 1);
+    assert_eq!(device.control.count(Operation::Authenticate), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c2_a_refresh_whose_caller_went_away_is_stored_all_the_same() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    let gate = device.control.pause(Operation::Refresh);
+    let caller = tokio::spawn({
+        let manager = (*app).clone();
+        async move { manager.refresh().await }
+    });
+    gate.held(1).await;
+    caller.abort();
+    assert!(caller.await.unwrap_err().is_cancelled());
+    gate.release();
+    eventually("the rotated token to be stored", || {
+        device.stored().is_some_and(|stored| stored.tokens.refresh_token.expose() != issued.refresh_token)
+    })
+    .await;
+    assert_eq!(app.until_status(SessionStatus::Active).await.status, SessionStatus::Active);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c1_the_rotated_token_is_in_the_store_when_the_caller_hears_of_it() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    app.refresh().await.unwrap();
+    let stored = device.stored().unwrap();
+    assert_ne!(stored.tokens.refresh_token.expose(), issued.refresh_token);
+    assert_eq!(stored.rotation, 1);
+    let token = app.session_token(Duration::ZERO).await.unwrap();
+    assert_eq!(token.token, stored.tokens.session_token);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c4_what_another_process_has_rotated_is_adopted_without_an_exchange() {
+    let device = Device::new().await;
+    let (first, _) = device.signed_in().await;
+    let second = device.start();
+    second.session().await;
+    first.refresh().await.unwrap();
+    second.refresh().await.unwrap();
+    assert_eq!(device.control.count(Operation::Refresh), 1, "the second found the token of the first");
+    let tokens = (
+        first.session_token(Duration::ZERO).await.unwrap().token,
+        second.session_token(Duration::ZERO).await.unwrap().token,
+    );
+    assert_eq!(tokens.0, tokens.1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a7_processes_that_refresh_together_never_spend_a_token_twice() {
+    let device = Device::with(Settings { session_token_seconds: 3600, ..Settings::default() }).await;
+    let (first, _) = device.signed_in().await;
+    let apps: Vec<_> = std::iter::once(first).chain((0..7).map(|_| device.start())).collect();
+    for app in &apps {
+        app.session().await;
+    }
+    for _ in 0..5 {
+        device.time_passes(Duration::from_secs(3600));
+        let refreshes: Vec<_> = apps
+            .iter()
+            .map(|app| {
+                let manager = (**app).clone();
+                tokio::spawn(async move { manager.session_token(Duration::from_secs(60)).await })
+            })
+            .collect();
+        for refresh in refreshes {
+            refresh.await.unwrap().unwrap();
+        }
+    }
+    assert_eq!(device.control.replays(), 0);
+    assert_eq!(device.control.count(Operation::Refresh), 5, "one for all, each time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_logout_in_another_process_is_found_and_believed() {
+    let device = Device::new().await;
+    let (first, _) = device.signed_in().await;
+    let second = device.start();
+    assert_eq!(second.session().await.status, SessionStatus::Active);
+    first.logout().await;
+    let _ = second.refresh().await;
+    let session = second.current();
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Logout)));
+    assert!(device.store.peek(Slot::Session).is_none());
+    assert_eq!(device.control.count(Operation::Refresh), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_logout_in_another_process_beats_our_refresh_in_flight() {
+    let device = Device::new().await;
+    let (first, _) = device.signed_in().await;
+    let second = device.start();
+    second.session().await;
+    let gate = device.control.pause(Operation::Refresh);
+    let refresh = tokio::spawn({
+        let manager = (*second).clone();
+        async move { manager.refresh().await }
+    });
+    gate.held(1).await;
+    first.logout().await;
+    gate.release();
+    assert_eq!(refresh.await.unwrap().unwrap_err().kind(), ErrorKind::SessionChanged);
+    assert!(device.store.peek(Slot::Session).is_none(), "nothing was written over the logout");
+    assert_eq!(second.current().end_reason, Some(EndReason::Logout));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c4_a_sign_in_in_another_process_is_adopted() {
+    let device = Device::new().await;
+    let (first, _) = device.signed_in().await;
+    let second = device.start();
+    second.session().await;
+    let other = device.control.sign_in(SignIn { phone: Some("4915112345678".into()), ..SignIn::default() });
+    first.start_session(other.web()).await.unwrap();
+    second.refresh().await.unwrap();
+    assert_eq!(second.current().user_id, Some(other.user_id));
+    assert_eq!(device.control.count(Operation::Refresh), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b9_a_refresh_that_brings_somebody_elses_tokens_is_refused_and_the_session_kept() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    let other = device.control.sign_in(SignIn { phone: Some("4915112345678".into()), ..SignIn::default() });
+    let answer = |id: &str, token: &str, refresh: &str| {
+        let body = json!({"sessionToken": id, "sessionTokenJWT": token, "refreshToken": refresh});
+        Fault::Status(200, body.to_string())
+    };
+    for (what, fault) in [
+        ("another user's session", answer(&other.session_id, &other.session_token, &other.refresh_token)),
+        ("another id", answer(&other.session_id, &issued.session_token, &issued.refresh_token)),
+        ("another session token", answer(&issued.session_id, &other.session_token, &issued.refresh_token)),
+        ("another refresh token", answer(&issued.session_id, &issued.session_token, &other.refresh_token)),
+        ("a forged token", answer(&issued.session_id, "e30.e30.e30", &issued.refresh_token)),
+    ] {
+        let device_error = {
+            device.control.fault(Operation::Refresh, fault, 1);
+            // Past the back-off of the failure before.
+            let app = device.start();
+            app.session().await;
+            app.refresh().await.unwrap_err()
+        };
+        assert_eq!(device_error.kind(), ErrorKind::InvalidToken, "{what}: {device_error}");
+        let stored = device.stored().expect(what);
+        assert_eq!(stored.tokens.refresh_token.expose(), issued.refresh_token, "{what}");
+    }
+    assert_eq!(app.current().user_id, Some(issued.user_id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b8_a_refresh_that_swaps_the_two_tokens_is_refused() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    let body = json!({
+        "sessionToken": issued.session_id,
+        "sessionTokenJWT": issued.refresh_token,
+        "refreshToken": issued.session_token,
+    });
+    device.control.fault(Operation::Refresh, Fault::Status(200, body.to_string()), 1);
+    assert_eq!(app.refresh().await.unwrap_err().kind(), ErrorKind::InvalidToken);
+    assert_eq!(device.stored().unwrap().tokens.session_token.expose(), issued.session_token);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_4_an_empty_or_absent_refresh_token_keeps_the_old_one() {
+    let device = Device::new().await;
+    let (_, issued) = device.signed_in().await;
+    let fresh = device.control.tokens(&issued.session_id).unwrap();
+    for refresh_token in [json!(""), json!(null)] {
+        let body = json!({"sessionTokenJWT": fresh.session_token, "refreshToken": refresh_token});
+        device.control.fault(Operation::Refresh, Fault::Status(200, body.to_string()), 1);
+        let app = device.start();
+        app.session().await;
+        app.refresh().await.unwrap();
+        assert_eq!(device.stored().unwrap().tokens.refresh_token.expose(), issued.refresh_token);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c1_a_rotated_token_with_an_unknown_key_is_stored_before_it_can_be_verified() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    device.control.rotate_keys(false);
+    device.control.fault(Operation::Jwks, Fault::ServerError500, 100);
+    app.refresh().await.unwrap();
+    let session = app.current();
+    assert_eq!(session.status, SessionStatus::Stale, "not served before it is verified");
+    assert_ne!(device.stored().unwrap().tokens.refresh_token.expose(), issued.refresh_token);
+    device.control.clear_faults();
+    let session = app.until_status(SessionStatus::Active).await;
+    assert!(session.expires_at.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_refuses_the_rotated_token_leaves_it_in_memory_and_gets_it_later() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    device.store.fail_all(Some(StoreError::Unavailable("locked")));
+    app.refresh().await.unwrap();
+    assert_eq!(app.current().storage, Storage::Ephemeral);
+    assert_eq!(app.current().status, SessionStatus::Active);
+    assert_eq!(device.stored().unwrap().tokens.refresh_token.expose(), issued.refresh_token);
+    device.store.fail_all(None);
+    app.until("the keychain to be used again", |session| session.storage == Storage::Keychain).await;
+    let stored = device.stored().unwrap();
+    assert_ne!(stored.tokens.refresh_token.expose(), issued.refresh_token);
+}

@@ -1,0 +1,135 @@
+//! The store misbehaves, and nobody is signed out for it.
+
+use tauri_plugin_otpless::{
+    EndReason, ErrorKind, SessionStatus, Storage,
+    engine::{RECORD_VERSION, Slot, StoreError},
+};
+
+use crate::support::{Device, eventually};
+
+const LOCKED: StoreError = StoreError::Unavailable("it is locked");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a3_without_a_usable_store_the_session_lives_in_memory_and_says_so() {
+    let device = Device::new().await;
+    device.store.fail_all(Some(LOCKED));
+    let app = device.start();
+    let mut changes = app.subscribe();
+    let session = app.start_session(device.issue().web()).await.unwrap();
+    assert_eq!((session.status, session.storage), (SessionStatus::Active, Storage::Ephemeral));
+    assert!(changes.wait_for(|s| s.storage == Storage::Ephemeral).await.is_ok(), "an event says so");
+    assert!(app.diagnostics().storage_error.unwrap().contains("locked"));
+    assert!(device.store.peek(Slot::Session).is_none());
+    device.store.fail_all(None);
+    app.until("the session to be stored", |session| session.storage == Storage::Keychain).await;
+    assert!(device.stored().is_some(), "and it is stored as soon as the store is back");
+    assert_eq!(app.diagnostics().storage_error, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a8_a_store_that_is_locked_at_start_is_not_signed_out_and_recovers_by_itself() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    drop(app);
+    device.store.fail_all(Some(LOCKED));
+    let app = device.start();
+    let session = app.session().await;
+    assert_eq!((session.status, session.storage), (SessionStatus::Restoring, Storage::Unavailable));
+    assert_eq!(app.refresh().await.unwrap_err().kind(), ErrorKind::StorageUnavailable);
+    device.store.fail_all(None);
+    let session = app.until_status(SessionStatus::Active).await;
+    assert_eq!(session.user_id, Some(issued.user_id));
+    assert_eq!(session.storage, Storage::Keychain);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b12_a_sign_in_while_the_store_was_locked_replaces_what_it_turns_out_to_hold() {
+    let device = Device::new().await;
+    let (app, old) = device.signed_in().await;
+    drop(app);
+    device.store.fail_all(Some(LOCKED));
+    let app = device.start();
+    let new = device.issue();
+    app.start_session(new.web()).await.unwrap();
+    device.store.fail_all(None);
+    app.until("the session to be stored", |session| session.storage == Storage::Keychain).await;
+    assert_eq!(device.stored().unwrap().tokens.session_id.expose(), new.session_id);
+    device.control.wait_for(otpless_local::Operation::Delete, 1).await;
+    assert_eq!(
+        device.control.session_state(&old.session_id).map(|s| format!("{s:?}")),
+        Some("Revoked".into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a4_damaged_bytes_are_reported_erased_once_and_end_at_the_sign_in_page() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    drop(app);
+    let good = device.store.peek(Slot::Session).unwrap();
+    for bytes in
+        [&b""[..], &good[..good.len() - 1], &good[..20], b"\xff\xfe garbage", b"otpless-session/1 2 00\n{}"]
+    {
+        device.store.plant(Slot::Session, bytes);
+        let app = device.start();
+        let session = app.session().await;
+        assert_eq!(
+            (session.status, session.end_reason),
+            (SessionStatus::SignedOut, Some(EndReason::StoreCorrupt))
+        );
+        eventually("the purge", || device.store.peek(Slot::Session).is_none()).await;
+        drop(app);
+        let session = device.start().session().await;
+        assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, None), "no loop");
+    }
+    let app = device.start();
+    app.start_session(issued.web()).await.expect("signing in again works");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a4_bytes_of_a_newer_version_are_reported_and_left_alone_until_somebody_signs_in() {
+    let device = Device::new().await;
+    let body = r#"{"anything":"newer"}"#;
+    let digest = ring_hex(body.as_bytes());
+    let newer = format!("otpless-session/{} {} {digest}\n{body}", RECORD_VERSION + 1, body.len());
+    device.store.plant(Slot::Session, newer.as_bytes());
+    let app = device.start();
+    let session = app.session().await;
+    assert_eq!(
+        (session.status, session.end_reason),
+        (SessionStatus::SignedOut, Some(EndReason::StoreCorrupt))
+    );
+    assert!(app.diagnostics().storage_error.unwrap().contains("newer version"));
+    assert_eq!(
+        device.store.peek(Slot::Session).unwrap().as_slice(),
+        newer.as_bytes(),
+        "a downgrade loses nothing"
+    );
+    app.start_session(device.issue().web()).await.unwrap();
+    assert!(device.stored().is_some());
+}
+
+fn ring_hex(bytes: &[u8]) -> String {
+    ring::digest::digest(&ring::digest::SHA256, bytes).as_ref()[..8]
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b12_a_record_whose_token_is_not_genuine_is_not_a_session() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    drop(app);
+    let mut record = device.stored().unwrap();
+    let (signed, _) = record.tokens.session_token.expose().rsplit_once('.').unwrap();
+    record.tokens.session_token = format!("{signed}.{}", "A".repeat(342)).as_str().into();
+    device.store.plant(Slot::Session, &record.to_bytes());
+    let app = device.start();
+    let session = app.session().await;
+    assert_eq!(
+        (session.status, session.end_reason),
+        (SessionStatus::SignedOut, Some(EndReason::InvalidToken))
+    );
+    eventually("the purge", || device.store.peek(Slot::Session).is_none()).await;
+}

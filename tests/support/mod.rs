@@ -1,0 +1,188 @@
+//! What the tests share: the real engine against the real local OTPless, with a clock and a store that tests can move.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use otpless_local::{Control, Issued, OtplessLocal, Settings, SignIn};
+use tauri_plugin_otpless::{
+    Session, SessionStatus, Timestamp,
+    engine::{
+        ActivityLog, ClientApi, Clock, Expected, HttpClient, JwksVerifier, MemoryActivityLog, MemoryStore,
+        Parts, Policy, SessionManager, SessionRecord, SessionStore, Slot, SystemClock,
+    },
+};
+use tempfile::TempDir;
+use tokio::{runtime::Handle, task::JoinHandle};
+
+/// Bound on every wait: far more than anything here takes, so that only a real hang reaches it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The machine's clock, moved.
+#[derive(Debug, Default)]
+pub(crate) struct ManualClock {
+    real: SystemClock,
+    offset_ms: AtomicI64,
+}
+
+impl ManualClock {
+    pub(crate) fn advance(&self, by: Duration) {
+        self.offset_ms.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        self.real.now().shifted(self.offset_ms.load(Ordering::SeqCst))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.real.monotonic()
+    }
+}
+
+/// A device: what survives a restart of the app.
+pub(crate) struct Device {
+    pub(crate) otpless: OtplessLocal,
+    pub(crate) control: Control,
+    pub(crate) store: MemoryStore,
+    pub(crate) log: Arc<MemoryActivityLog>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) policy: Policy,
+    directory: TempDir,
+}
+
+impl Device {
+    pub(crate) async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    pub(crate) async fn with(settings: Settings) -> Self {
+        let otpless = OtplessLocal::start(settings).await.expect("the local OTPless starts");
+        Self {
+            control: otpless.state(),
+            otpless,
+            store: MemoryStore::new(),
+            log: Arc::default(),
+            clock: Arc::default(),
+            policy: Policy::default(),
+            directory: TempDir::new().expect("a temporary directory"),
+        }
+    }
+
+    /// The app starts.
+    pub(crate) fn start(&self) -> App {
+        let store = self.store.clone();
+        self.start_with(move || Box::new(store.clone()))
+    }
+
+    pub(crate) fn start_with(&self, make: impl Fn() -> Box<dyn SessionStore> + Send + Sync + 'static) -> App {
+        let http = HttpClient::new().expect("an HTTP client");
+        let url = |path: &str| format!("{}{path}", self.otpless.url()).parse().expect("a URL");
+        let app_id = &self.otpless.settings().app_id;
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let log: Arc<dyn ActivityLog> = self.log.clone();
+        let verifier = JwksVerifier::new(
+            Expected { issuer: "https://otpless.com".into(), app_id: app_id.clone() },
+            url("/.well-known/jwks"),
+            http.clone(),
+            clock.clone(),
+            log.clone(),
+            Handle::current(),
+        );
+        let manager = SessionManager::new(Parts {
+            policy: self.policy,
+            clock,
+            api: Arc::new(ClientApi::new(http, url(""), app_id)),
+            verifier: Arc::new(verifier),
+            make_store: Box::new(make),
+            activity_log: log,
+            lock_directory: Some(self.lock_directory()),
+            random: Arc::new(|| 0),
+            runtime: Handle::current(),
+        });
+        let task = tokio::spawn(manager.clone().run());
+        App { manager, task }
+    }
+
+    pub(crate) fn lock_directory(&self) -> PathBuf {
+        self.directory.path().join("locks")
+    }
+
+    /// A sign-in on the server, as the SDK would hand it to the page.
+    pub(crate) fn issue(&self) -> Issued {
+        self.control.sign_in(SignIn { phone: Some("919876543210".into()), ..SignIn::default() })
+    }
+
+    /// The app starts and somebody signs in.
+    pub(crate) async fn signed_in(&self) -> (App, Issued) {
+        let app = self.start();
+        let issued = self.issue();
+        let session = app.start_session(issued.web()).await.expect("the sign-in is accepted");
+        assert_eq!(session.status, SessionStatus::Active);
+        (app, issued)
+    }
+
+    /// What stands in the store.
+    pub(crate) fn stored(&self) -> Option<SessionRecord> {
+        let bytes = self.store.peek(Slot::Session)?;
+        Some(SessionRecord::from_bytes(&bytes).expect("a readable record"))
+    }
+
+    /// Moves both clocks, as time does.
+    pub(crate) fn time_passes(&self, by: Duration) {
+        self.clock.advance(by);
+        self.control.set_clock_offset(self.clock.offset_ms.load(Ordering::SeqCst));
+    }
+}
+
+/// A running app; dropping it is killing it.
+pub(crate) struct App {
+    manager: SessionManager,
+    task: JoinHandle<()>,
+}
+
+impl std::ops::Deref for App {
+    type Target = SessionManager;
+
+    fn deref(&self) -> &SessionManager {
+        &self.manager
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl App {
+    /// Waits until the session is as `wanted`, looking whenever it changes.
+    pub(crate) async fn until(&self, what: &str, mut wanted: impl FnMut(&Session) -> bool) -> Session {
+        let mut sessions = self.subscribe();
+        let waited = tokio::time::timeout(PATIENCE, sessions.wait_for(|session| wanted(session))).await;
+        match waited {
+            Ok(Ok(session)) => session.clone(),
+            _ => panic!("waited in vain for {what}; the session is {:?}", self.current()),
+        }
+    }
+
+    pub(crate) async fn until_status(&self, status: SessionStatus) -> Session {
+        self.until(&format!("{status:?}"), |session| session.status == status).await
+    }
+}
+
+/// Waits for something that nothing announces.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "waited in vain for {what}");
+}

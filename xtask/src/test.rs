@@ -1,0 +1,141 @@
+//! `cargo xtask test`: every check there is, in the order in which failures show soonest.
+
+use crate::process::{Failure, cargo, run};
+use crate::{env, frontend, setup};
+use std::time::{Duration, Instant};
+
+/// One part of `cargo xtask test`.
+pub struct Step {
+    /// What `--only` takes.
+    pub name: &'static str,
+    /// What the step shows, for the help.
+    pub about: &'static str,
+    run: fn() -> Result<(), Failure>,
+}
+
+/// In the order they run.
+pub const STEPS: &[Step] = &[
+    Step { name: "fmt", about: "Rust code is formatted", run: formatting },
+    Step {
+        name: "guest-js",
+        about: "the npm package type-checks, builds and passes its tests",
+        run: frontend::test_package,
+    },
+    Step { name: "ui", about: "the demo's page builds", run: frontend::page },
+    Step { name: "clippy", about: "clippy, with every warning an error", run: clippy },
+    Step { name: "rust", about: "unit, contract, IPC and keychain tests", run: rust },
+    Step { name: "doc", about: "rustdoc, with every warning an error", run: documentation },
+    Step {
+        name: "end-to-end",
+        about: "the demo app in a real webview with a real keychain",
+        run: end_to_end,
+    },
+];
+
+/// A clean build takes minutes on an idle machine, and many more on a busy one.
+pub const BUILD_BOUND: Duration = Duration::from_secs(45 * 60);
+/// Time for tests that are built already.
+pub const TEST_BOUND: Duration = Duration::from_secs(20 * 60);
+
+/// The target of the end-to-end tests. It is not among those of a plain `cargo test`, so each command names it.
+pub const END_TO_END: &[&str] = &["--test", "life"];
+
+/// `test` and `test --only STEP…`.
+pub fn test(arguments: &[&str]) -> Result<(), Failure> {
+    let steps = chosen(arguments)?;
+    setup::setup()?;
+    let mut times = Vec::new();
+    let mut outcome = Ok(());
+    for step in &steps {
+        println!("\n== {}: {}", step.name, step.about);
+        let started = Instant::now();
+        outcome = (step.run)();
+        times.push((step.name, started.elapsed(), outcome.is_ok()));
+        if outcome.is_err() {
+            break;
+        }
+    }
+    summary(&steps, &times);
+    outcome.map_err(|failure| {
+        let name = times.last().map_or("", |(name, ..)| name);
+        format!("{failure}\nThe step `{name}` failed. Alone it runs with `cargo xtask test --only {name}`.")
+    })
+}
+
+fn chosen(arguments: &[&str]) -> Result<Vec<&'static Step>, Failure> {
+    if arguments.is_empty() {
+        return Ok(STEPS.iter().collect());
+    }
+    let mut names = Vec::new();
+    for pair in arguments.chunks(2) {
+        match pair {
+            ["--only", name] if STEPS.iter().any(|step| step.name == *name) => names.push(*name),
+            ["--only", name] => {
+                return Err(format!("there is no step `{name}`. The steps are {}.", list_of_steps()));
+            }
+            ["--only"] => return Err(format!("`--only` needs the name of a step: {}.", list_of_steps())),
+            [other, ..] => {
+                return Err(format!(
+                    "`cargo xtask test` does not know `{other}`; see `cargo xtask test --help`."
+                ));
+            }
+            [] => {}
+        }
+    }
+    Ok(STEPS.iter().filter(|step| names.contains(&step.name)).collect())
+}
+
+fn list_of_steps() -> String {
+    STEPS.iter().map(|step| step.name).collect::<Vec<_>>().join(", ")
+}
+
+fn summary(steps: &[&Step], times: &[(&str, Duration, bool)]) {
+    println!("\n{:<14} {:>9}", "step", "time");
+    for step in steps {
+        match times.iter().find(|(name, ..)| *name == step.name) {
+            Some((name, time, passed)) => {
+                let verdict = if *passed { "ok" } else { "FAILED" };
+                println!("{name:<14} {:>7.1} s  {verdict}", time.as_secs_f64());
+            }
+            None => println!("{:<14} {:>9}  not run", step.name, "-"),
+        }
+    }
+}
+
+fn formatting() -> Result<(), Failure> {
+    run(&mut cargo(&["fmt", "--all", "--check"]), BUILD_BOUND)
+}
+
+// All the steps below select the whole workspace and targets that need the dev-dependencies: cargo then resolves one
+// set of features for all of them, and the webview's crates, most of the build, are compiled once per profile.
+
+fn clippy() -> Result<(), Failure> {
+    // `--all-targets` leaves out what a plain `cargo test` leaves out, even when it is named beside it.
+    for targets in [&["--all-targets"], END_TO_END] {
+        let mut command = cargo(&["clippy", "--workspace"]);
+        run(command.args(targets).args(["--", "-D", "warnings"]), BUILD_BOUND)?;
+    }
+    Ok(())
+}
+
+fn rust() -> Result<(), Failure> {
+    run(&mut cargo(&["test", "--workspace", "--no-run"]), BUILD_BOUND)?;
+    on_a_desktop(&["test", "--workspace"])
+}
+
+fn documentation() -> Result<(), Failure> {
+    let mut command = cargo(&["doc", "--workspace", "--lib", "--examples", "--no-deps"]);
+    run(command.env("RUSTDOCFLAGS", "-D warnings"), BUILD_BOUND)
+}
+
+fn end_to_end() -> Result<(), Failure> {
+    frontend::page()?;
+    let test = [&["test", "--workspace"], END_TO_END].concat();
+    run(cargo(&test).arg("--no-run"), BUILD_BOUND)?;
+    // They share one keychain, so they wait for each other anyway; in one thread each tells its story uninterrupted.
+    on_a_desktop(&[test.as_slice(), &["--", "--nocapture", "--test-threads=1"]].concat())
+}
+
+fn on_a_desktop(arguments: &[&str]) -> Result<(), Failure> {
+    env::run(&cargo(arguments), TEST_BOUND)
+}
