@@ -42,8 +42,8 @@ pub(crate) async fn refresh_session<R: Runtime>(app: AppHandle<R>) -> Result<Ses
 }
 
 #[command]
-pub(crate) async fn start_session<R: Runtime>(app: AppHandle<R>, result: Value) -> Result<Session> {
-    app.otpless().start_session(result).await
+pub(crate) async fn start_session<R: Runtime>(app: AppHandle<R>, result: Option<Value>) -> Result<Session> {
+    app.otpless().start_session(result.unwrap_or_default()).await
 }
 
 /// The one answer that carries a token, to a page that was given the permission for it.
@@ -57,7 +57,7 @@ pub(crate) struct TokenAnswer {
 #[command]
 pub(crate) async fn get_session_token<R: Runtime>(
     app: AppHandle<R>,
-    min_validity: Option<f64>,
+    min_validity: Option<Value>,
 ) -> Result<TokenAnswer> {
     let valid = app.otpless().session_token(validity(min_validity)?).await?;
     Ok(TokenAnswer { token: valid.token.expose().to_owned(), expires_at: valid.expires_at })
@@ -68,25 +68,29 @@ pub(crate) async fn diagnostics<R: Runtime>(app: AppHandle<R>) -> Diagnostics {
     app.otpless().diagnostics()
 }
 
-/// JavaScript has one kind of number, so fractions and infinities arrive here too.
-fn validity(seconds: Option<f64>) -> Result<Duration> {
+/// Taken as any JSON, so that a wrong type is our typed error and not tauri's text.
+fn validity(seconds: Option<Value>) -> Result<Duration> {
     match seconds {
-        None => Ok(DEFAULT_MIN_VALIDITY),
-        Some(seconds) => Duration::try_from_secs_f64(seconds)
-            .map_err(|_| Error::invalid_argument("minValidity is not a number of seconds from 0 up")),
+        None | Some(Value::Null) => Ok(DEFAULT_MIN_VALIDITY),
+        Some(seconds) => seconds
+            .as_f64()
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .ok_or_else(|| Error::invalid_argument("minValidity is not a number of seconds from 0 up")),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn d8_min_validity_takes_seconds_and_refuses_everything_else() {
         assert_eq!(validity(None).unwrap(), DEFAULT_MIN_VALIDITY);
-        assert_eq!(validity(Some(1.5)).unwrap(), Duration::from_millis(1500));
-        for bad in [-1.0, f64::NAN, f64::INFINITY, 1e300] {
-            assert!(validity(Some(bad)).is_err(), "{bad}");
+        assert_eq!(validity(Some(json!(1.5))).unwrap(), Duration::from_millis(1500));
+        for bad in [json!(-1), json!(1e300), json!("60"), json!([1]), json!({})] {
+            assert!(validity(Some(bad.clone())).is_err(), "{bad}");
         }
     }
 }

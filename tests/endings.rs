@@ -20,10 +20,7 @@ async fn logout_erases_tells_everyone_and_revokes() {
     assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Logout)));
     assert!(device.store.peek(Slot::Session).is_none(), "erased before logout answers");
     device.control.wait_for(Operation::Delete, 1).await;
-    assert_eq!(
-        device.control.session_state(&issued.session_id).map(|s| format!("{s:?}")),
-        Some("Revoked".into())
-    );
+    assert_eq!(device.control.session_state(&issued.session_id), None, "gone from the server");
     eventually("the outbox to be empty", || device.store.peek(Slot::Revocations).is_none()).await;
     assert_eq!(app.session_token(Duration::ZERO).await.unwrap_err().kind(), ErrorKind::NotSignedIn);
 }
@@ -215,7 +212,7 @@ async fn the_heartbeat_goes_out_only_after_real_activity_and_not_more_than_every
     assert_eq!(device.control.count(Operation::Authenticate), 0, "nobody did anything");
     app.record_activity();
     app.look();
-    device.control.wait_for(Operation::Authenticate, 1).await;
+    eventually("the first heartbeat", || app.diagnostics().last_verify.is_some()).await;
     device.time_passes(4 * MINUTE);
     app.record_activity();
     app.look();
@@ -238,8 +235,5 @@ async fn a_revocation_the_server_cannot_take_is_tried_again() {
     app.logout().await;
     device.control.wait_for(Operation::Delete, 2).await;
     eventually("the revocation", || app.diagnostics().pending_revocations == 0).await;
-    assert_eq!(
-        device.control.session_state(&issued.session_id).map(|s| format!("{s:?}")),
-        Some("Revoked".into())
-    );
+    assert_eq!(device.control.session_state(&issued.session_id), None, "gone from the server");
 }

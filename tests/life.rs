@@ -82,7 +82,7 @@ async fn the_token_is_renewed_in_the_background_before_it_expires() {
 async fn c10_a_machine_that_slept_through_the_expiry_renews_when_it_wakes() {
     let device = Device::new().await;
     let (app, _) = device.signed_in().await;
-    device.time_passes(Duration::from_secs(30 * 3600));
+    device.machine_sleeps(Duration::from_secs(30 * 3600));
     assert_eq!(app.current().status, SessionStatus::Stale, "right at the first look");
     app.look();
     app.until_status(SessionStatus::Active).await;

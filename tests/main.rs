@@ -6,6 +6,8 @@
 mod bad_input;
 mod contract;
 mod endings;
+mod ipc;
+mod keychain;
 mod life;
 mod refresh;
 mod storage;

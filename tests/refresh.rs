@@ -232,6 +232,9 @@ async fn c1_a_rotated_token_with_an_unknown_key_is_stored_before_it_can_be_verif
     assert_eq!(session.status, SessionStatus::Stale, "not served before it is verified");
     assert_ne!(device.stored().unwrap().tokens.refresh_token.expose(), issued.refresh_token);
     device.control.clear_faults();
+    // Past the cooldown of the fetch that the sign-in made.
+    device.time_passes(Duration::from_secs(30));
+    app.look();
     let session = app.until_status(SessionStatus::Active).await;
     assert!(session.expires_at.is_some());
 }

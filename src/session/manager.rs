@@ -319,6 +319,18 @@ impl Inner {
         })
     }
 
+    /// [`with_live`](Self::with_live), for work that began with the session of `generation`.
+    ///
+    /// # Errors
+    ///
+    /// `SessionChanged` if that session is over.
+    pub(super) fn still_live<T>(&self, generation: u64, look: impl FnOnce(&Live) -> T) -> Result<T> {
+        match self.with_live(|live, _, _| look(live)) {
+            Ok((now, seen)) if now == generation => Ok(seen),
+            _ => Err(Error::session_changed()),
+        }
+    }
+
     pub(super) fn plan(&self) -> Plan {
         self.read(|state, now| schedule::plan(state.upcoming(&self.policy, now), now))
     }

@@ -13,7 +13,7 @@ use super::{
     manager::{Inner, MIN_EXCHANGE_INTERVAL, Running},
     revocation::lost,
     schedule::{Job, Pace},
-    snapshot::{EndReason, Exchange, Session, Storage},
+    snapshot::{EndReason, Exchange, Session, SessionStatus, Storage},
     state::{Live, Phase, Revoke},
 };
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 
 impl SessionManager {
     /// Renews the session token now. Callers share one exchange; one that went well is not repeated within
-    /// [`MIN_EXCHANGE_INTERVAL`], one that failed not before its back-off has passed.
+    /// [`MIN_EXCHANGE_INTERVAL`] while its token is good, one that failed not before its back-off has passed.
     ///
     /// # Errors
     ///
@@ -37,7 +37,8 @@ impl SessionManager {
     pub async fn refresh(&self) -> Result<Session> {
         self.0.wait_for_restore().await;
         let (_, recent) = self.0.with_live(|live, state, now| {
-            let refreshed = live.refreshed.is_some_and(|at| now.monotonic < at + MIN_EXCHANGE_INTERVAL);
+            let refreshed = state.status(now) == SessionStatus::Active
+                && live.refreshed.is_some_and(|at| now.monotonic < at + MIN_EXCHANGE_INTERVAL);
             match &state.last_refresh {
                 Some(Exchange { error: Some(error), .. }) if state.retries.refresh.is_waiting(now) => {
                     Some(Err(error.clone()))
@@ -73,7 +74,7 @@ impl Inner {
             state.last_refresh =
                 Some(Exchange { at: now.wall, ok: outcome.is_ok(), error: outcome.as_ref().err().cloned() });
             match &outcome {
-                Ok(()) => state.retries.refresh.succeeded(),
+                Ok(()) => {}
                 Err(error) => {
                     tracing::warn!(%error, "the session token could not be renewed");
                     state.counters.refresh_failures += 1;
@@ -89,10 +90,7 @@ impl Inner {
         if self.adopt_from_store(generation).await == Adopted::Settled {
             return Ok(());
         }
-        let (now_generation, record) = self.with_live(|live, _, _| live.record.clone())?;
-        if now_generation != generation {
-            return Err(Error::session_changed());
-        }
+        let record = self.still_live(generation, |live| live.record.clone())?;
         let answer = self.api.refresh(&record.tokens.refresh_token, record.state.as_deref()).await;
         self.update_quietly(|state, now| {
             state.counters.requests += 1;
@@ -151,7 +149,7 @@ impl Inner {
         {
             return Err(foreign("a refresh token in the place of a session token"));
         }
-        let last_active_at = self.with_live(|live, _, _| live.last_active_at)?.1;
+        let last_active_at = self.still_live(generation, |live| live.last_active_at)?;
         let record = SessionRecord {
             rotation: old.rotation + 1,
             tokens,
@@ -188,7 +186,7 @@ impl Inner {
         mut record: SessionRecord,
         claims: Option<Claims>,
     ) -> Result<()> {
-        let (_, ever_stored) = self.with_live(|live, _, _| live.ever_stored)?;
+        let ever_stored = self.still_live(generation, |live| live.ever_stored)?;
         let expect = |record: &SessionRecord| {
             let (sign_in, rotation) = (record.sign_in.clone(), record.rotation);
             if ever_stored {
@@ -228,8 +226,8 @@ impl Inner {
             let record = Arc::new(record);
             if let Some(live) = state.live_mut() {
                 live.set_tokens(record, claims);
-                live.refreshed = Some(now.monotonic);
             }
+            state.note_refreshed(now, random);
             match outcome {
                 Err(error) => self.not_stored(state, &error, now, random),
                 Ok(_) => {
@@ -278,22 +276,23 @@ impl Inner {
             return Adopted::Nothing;
         };
         let record = Arc::new(record);
-        let fresh = self.update_live(generation, |state, now| {
+        let due = self.update_live(generation, |state, now| {
             let server_now = state.server_now(now);
             let live = state.live_mut()?;
             live.last_active_at = live.last_active_at.max(record.last_active_at.min(now.wall));
             live.set_tokens(record, claims);
             live.stored = true;
             live.ever_stored = true;
-            live.refreshed = Some(now.monotonic);
             tracing::debug!("adopted the tokens another process has refreshed");
-            live.refresh_at.filter(|at| server_now < *at)
+            // One that cannot be verified yet is not due either: its key is, and that is looked for elsewhere.
+            let due = live.refresh_at.is_some_and(|at| server_now >= at);
+            if !due {
+                state.retries.refresh.succeeded();
+            }
+            Some(due)
         });
-        match fresh {
-            Ok(Some(_)) | Err(_) => Adopted::Settled,
-            // Theirs is due as well: go on with it.
-            Ok(None) => Adopted::Nothing,
-        }
+        // Theirs may be due as well: then the exchange goes on with it.
+        if due == Ok(Some(true)) { Adopted::Nothing } else { Adopted::Settled }
     }
 
     /// Another process signed in anew, and revoked our session.

@@ -259,6 +259,19 @@ impl State {
         worth_it
     }
 
+    /// After an exchange: the next is due by schedule, unless the token is over on arrival. Then our idea of the time
+    /// is wrong in a way the server's `Date` did not show, and asking at once again would be a storm (requirement C9).
+    pub(crate) fn note_refreshed(&mut self, now: Now, random: u32) {
+        let server_now = self.server_now(now);
+        let Some(live) = self.live_mut() else { return };
+        live.refreshed = Some(now.monotonic);
+        if live.claims.as_ref().is_some_and(|claims| !claims.is_valid_at(server_now)) {
+            self.retries.refresh.failed(Pace::Exchange, now, None, random);
+        } else {
+            self.retries.refresh.succeeded();
+        }
+    }
+
     pub(crate) fn status(&self, now: Now) -> SessionStatus {
         match &self.phase {
             Phase::Restoring => SessionStatus::Restoring,

@@ -28,12 +28,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct ManualClock {
     real: SystemClock,
     offset_ms: AtomicI64,
-}
-
-impl ManualClock {
-    pub(crate) fn advance(&self, by: Duration) {
-        self.offset_ms.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
-    }
+    awake_ms: AtomicI64,
 }
 
 impl Clock for ManualClock {
@@ -42,7 +37,7 @@ impl Clock for ManualClock {
     }
 
     fn monotonic(&self) -> Duration {
-        self.real.monotonic()
+        self.real.monotonic() + Duration::from_millis(self.awake_ms.load(Ordering::SeqCst) as u64)
     }
 }
 
@@ -134,9 +129,15 @@ impl Device {
         Some(SessionRecord::from_bytes(&bytes).expect("a readable record"))
     }
 
-    /// Moves both clocks, as time does.
+    /// Time passes while the machine is awake: here, on both clocks, and on the server.
     pub(crate) fn time_passes(&self, by: Duration) {
-        self.clock.advance(by);
+        self.clock.awake_ms.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
+        self.machine_sleeps(by);
+    }
+
+    /// Time passes while the machine sleeps: its monotonic clock stands still.
+    pub(crate) fn machine_sleeps(&self, by: Duration) {
+        self.clock.offset_ms.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
         self.control.set_clock_offset(self.clock.offset_ms.load(Ordering::SeqCst));
     }
 }
@@ -185,4 +186,12 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         }
     });
     assert!(waited.await.is_ok(), "waited in vain for {what}");
+}
+
+/// These tests are about the real keychain; without one they fail instead of passing over nothing.
+pub(crate) fn require_keychain() {
+    assert!(
+        cfg!(not(target_os = "linux")) || std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_some(),
+        "this test needs a session bus with an unlocked keyring: run `cargo xtask test`, which makes one"
+    );
 }
