@@ -15,6 +15,8 @@
 //! [`OtplessExt::otpless`]. How a session lives is told in [`session`]; the README has the tables of settings,
 //! permissions and errors.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 mod activity_log;
 mod api;
 mod clock;

@@ -98,7 +98,7 @@ impl Claims {
         now < self.expires_at && self.not_before.is_none_or(|from| now + LEEWAY >= from)
     }
 
-    /// Whether a token just received is acceptable at `now`, with [`LEEWAY`].
+    /// Whether a token just received is acceptable at `now`, with 60 s of tolerance.
     pub fn is_acceptable_at(&self, now: Timestamp) -> bool {
         self.is_valid_at(now - LEEWAY) || self.is_valid_at(now)
     }

@@ -1,22 +1,22 @@
 //! The life of a session, in the order a user lives it.
 //!
-//! 1. **Restore** ([`restore`]). The app starts; the keychain is asked on a thread of its own while the app's window
+//! 1. **Restore** (`restore`). The app starts; the keychain is asked on a thread of its own while the app's window
 //!    opens. What it holds is checked like any other input. A keychain that is locked or silent is not "signed out":
 //!    the session stays `restoring` until it answers.
-//! 2. **Sign-in** ([`sign_in`]). The page hands over what the OTPless SDK gave it. Both tokens are verified, stored,
+//! 2. **Sign-in** (`sign_in`). The page hands over what the OTPless SDK gave it. Both tokens are verified, stored,
 //!    read back, and only then is anybody told. A session that was there before is revoked, never merged.
-//! 3. **Being signed in** ([`task`], [`schedule`], [`activity`]). A loop that sleeps until something is due: renew the
+//! 3. **Being signed in** (`task`, `schedule`, `activity`). A loop that sleeps until something is due: renew the
 //!    token in its last fifth, warn before inactivity ends the session, ask the server now and then after real
 //!    activity. Every deadline is wall time and is checked at every look, so a machine that slept through its timers
 //!    is right the moment anyone asks.
-//! 4. **Refresh** ([`refresh`], [`lock`]). One exchange at a time, in this process and among its peers, detached from
+//! 4. **Refresh** (`refresh`, `lock`). One exchange at a time, in this process and among its peers, detached from
 //!    whoever asked, stored before it is used.
-//! 5. **The end** ([`revocation`]). By the user, a deadline or the server's verdict (7414, 7415), and nothing else.
+//! 5. **The end** (`revocation`). By the user, a deadline or the server's verdict (7414, 7415), and nothing else.
 //!    A new generation begins, so nothing under way can bring the old session back; the keychain is erased; the
 //!    server is told now or as soon as it can be, also after a restart.
 //!
-//! [`state`] holds the session and every change it may go through, without I/O; [`manager`] is its only writer;
-//! [`snapshot`] is what the world may see. Nothing here knows of Tauri.
+//! `state` holds the session and every change it may go through, without I/O; `manager` is its only writer;
+//! `snapshot` is what the world may see. Nothing here knows of Tauri.
 
 pub mod activity;
 pub(crate) mod lock;

@@ -23,9 +23,9 @@ pub use memory::MemoryStore;
 /// One of the two values the plugin keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slot {
-    /// The session: one [`record`].
+    /// The session: one `record`.
     Session,
-    /// Revocations that have not been delivered yet: one [`outbox`].
+    /// Revocations that have not been delivered yet: one `outbox`.
     Revocations,
 }
 

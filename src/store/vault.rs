@@ -106,7 +106,7 @@ impl Vault {
     }
 
     pub(crate) async fn read(&self) -> Result<Stored, StoreError> {
-        self.worker.run(Urgency::CanWait, |store| read(store)).await
+        self.worker.run(Urgency::CanWait, read).await
     }
 
     /// Writes `record` if `expect` still holds, and reads it back: a rotated token that only seems to be stored is

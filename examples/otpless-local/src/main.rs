@@ -88,6 +88,8 @@ fn defaults() -> String {
 
 #[tokio::main(flavor = "current_thread")]
 async fn run(settings: Settings) -> Result<(), String> {
+    // Before the address is told: whoever reads it may ask for the end at once.
+    let mut end = End::new().map_err(|error| format!("cannot listen for Ctrl-C: {error}"))?;
     let port = settings.port;
     let otpless = OtplessLocal::start(settings).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => {
@@ -99,22 +101,46 @@ async fn run(settings: Settings) -> Result<(), String> {
     println!("The local OTPless is at {url} (app id {}).", otpless.settings().app_id);
     println!("One-time codes appear on its console page, {url}/ — open it in a browser.");
     println!("Ctrl-C ends it.");
-    asked_to_end().await.map_err(|error| format!("cannot wait for Ctrl-C: {error}"))?;
+    end.asked_for().await;
     otpless.shutdown().await;
     println!("The local OTPless has ended.");
     Ok(())
 }
 
+/// Listens for Ctrl-C and a request to end.
 #[cfg(unix)]
-async fn asked_to_end() -> io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        ctrl_c = tokio::signal::ctrl_c() => ctrl_c,
-        _ = terminate.recv() => Ok(()),
+struct End {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl End {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn asked_for(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
-#[cfg(not(unix))]
-async fn asked_to_end() -> io::Result<()> {
-    tokio::signal::ctrl_c().await
+/// Listens for Ctrl-C.
+#[cfg(windows)]
+struct End(tokio::signal::windows::CtrlC);
+
+#[cfg(windows)]
+impl End {
+    fn new() -> io::Result<Self> {
+        tokio::signal::windows::ctrl_c().map(Self)
+    }
+
+    async fn asked_for(&mut self) {
+        self.0.recv().await;
+    }
 }

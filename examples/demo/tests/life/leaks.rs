@@ -22,6 +22,8 @@ async fn a_canary_planted_in_a_file_is_found_in_every_spelling() {
         ("base64", STANDARD.encode(&record).into_bytes()),
         ("base64url", URL_SAFE_NO_PAD.encode(&record).into_bytes()),
         ("UTF-16", utf16(&record)),
+        ("hex", record.bytes().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes()),
+        ("list of numbers", format!("{:?}", record.as_bytes()).into_bytes()),
     ] {
         let file = stage.home().join("cache/planted");
         fs::write(&file, bytes).expect("a planted file");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Lives short enough to watch: the plugin renews such a token after half its life.
-const SHORT: Policy = Policy { session_token: Duration::from_secs(10) };
+const SHORT: Policy = Policy { session_token: Duration::from_secs(8) };
 
 /// Longer than the plugin waits between two attempts at a call that failed a few times, with its jitter.
 const RETRY_BOUND: Duration = Duration::from_secs(120);

@@ -43,9 +43,9 @@ async fn a_whole_life_can_be_watched() {
         .await;
 
     app.click("open-second").await;
-    let pictures = app.pictures_of_all_windows(2).await;
-    story.pictures(
-        &pictures,
+    let picture = app.picture_of_other_window().await;
+    story.add(
+        &picture,
         "second-window",
         "A second window shares the session. It may do less: its permissions are fewer.",
     );
@@ -131,18 +131,15 @@ impl Story {
     }
 
     async fn picture(&mut self, app: &App, name: &str, what: &str) {
-        self.pictures(&[app.picture().await], name, what);
+        self.add(&app.picture().await, name, what);
     }
 
-    fn pictures(&mut self, pictures: &[Vec<u8>], name: &str, what: &str) {
+    fn add(&mut self, picture: &[u8], name: &str, what: &str) {
         self.tell(what);
-        for picture in pictures {
-            assert!(picture.starts_with(b"\x89PNG"), "a screenshot is a PNG");
-            self.number += 1;
-            let file = format!("{:02}-{name}.png", self.number);
-            fs::write(self.folder.join(&file), picture).expect("a picture is written");
-            let _ = write!(self.text, "\n![{what}]({file})\n");
-        }
+        self.number += 1;
+        let file = format!("{:02}-{name}.png", self.number);
+        fs::write(self.folder.join(&file), picture).expect("a picture is written");
+        let _ = write!(self.text, "\n![{what}]({file})\n");
     }
 
     fn write(self) {

@@ -77,7 +77,7 @@ function countDown(): void {
       showDeadline(element, shown[field], absent);
     }
   }
-  showDeadline(byId("warning-countdown"), shown.expiringAt, "a moment");
+  showDeadline(byId("warning-countdown"), shown.expiringAt, "");
 }
 
 function showDeadline(element: HTMLElement, at: number | undefined, absent: string): void {

@@ -5,6 +5,7 @@ use super::home::Home;
 use super::wait::{bounded, eventually};
 use fantoccini::{Client, Locator, elements::Element};
 use serde_json::{Value, json};
+use std::io::Cursor;
 use std::time::Duration;
 
 /// Longer than anything the page does in answer to a click, on a busy machine.
@@ -116,29 +117,40 @@ impl App {
             .expect("the script runs")
     }
 
-    /// A PNG of the page.
+    /// A PNG of the page as it is now.
+    ///
+    /// The driver copies the frame that was drawn last, which may be older than what the page has become. So the page
+    /// gets a mark in its corner, and loses it again: the first frame without the mark after one with it is new.
     pub(crate) async fn picture(&self) -> Vec<u8> {
-        bounded("a screenshot", ANSWER_BOUND, self.page.screenshot())
-            .await
-            .expect("the driver makes a screenshot")
+        self.run(MARK, vec![]).await;
+        self.picture_with(true).await;
+        self.run(UNMARK, vec![]).await;
+        self.picture_with(false).await
     }
 
-    /// One picture of each window, as soon as there are `count` with a page in them; the first stays the one spoken to.
-    pub(crate) async fn pictures_of_all_windows(&self, count: usize) -> Vec<Vec<u8>> {
-        let windows = eventually(&format!("there are {count} windows"), ANSWER_BOUND, async || {
+    async fn picture_with(&self, mark: bool) -> Vec<u8> {
+        let what = if mark { "a frame with the mark" } else { "a frame without the mark" };
+        eventually(what, ANSWER_BOUND, async || {
+            let picture = self.page.screenshot().await.map_err(|error| error.to_string())?;
+            let corner = first_pixel(&picture);
+            if (corner == MARK_COLOUR) == mark { Ok(picture) } else { Err(format!("{corner:?}")) }
+        })
+        .await
+    }
+
+    /// A picture of the window that is not the one spoken to, once it shows the session.
+    pub(crate) async fn picture_of_other_window(&self) -> Vec<u8> {
+        let this = self.page.window().await.expect("the driver answers");
+        let other = eventually("there is another window", ANSWER_BOUND, async || {
             let windows = self.page.windows().await.map_err(|error| error.to_string())?;
-            if windows.len() == count { Ok(windows) } else { Err(format!("{} windows", windows.len())) }
+            windows.into_iter().find(|window| *window != this).ok_or_else(|| "only one".to_owned())
         })
         .await;
-        let first = self.page.window().await.expect("the driver answers");
-        let mut pictures = Vec::new();
-        for window in windows {
-            self.page.switch_to_window(window).await.expect("the driver switches windows");
-            self.shows_one_of("status", &["active", "stale", "signedOut"], ANSWER_BOUND).await;
-            pictures.push(self.picture().await);
-        }
-        self.page.switch_to_window(first).await.expect("the driver switches back");
-        pictures
+        self.page.switch_to_window(other).await.expect("the driver switches windows");
+        self.shows_one_of("status", &["active", "stale", "signedOut"], ANSWER_BOUND).await;
+        let picture = self.picture().await;
+        self.page.switch_to_window(this).await.expect("the driver switches back");
+        picture
     }
 
     /// `kill -9`: no chance to write, to say goodbye or to clean up.
@@ -168,6 +180,28 @@ impl App {
             .await
             .unwrap_or_else(|error| panic!("the page has no {label}: {error}"))
     }
+}
+
+const MARK_COLOUR: [u8; 3] = [255, 0, 254];
+
+const MARK: &str = r#"
+const mark = document.createElement('div');
+mark.id = 'mark-of-the-test';
+Object.assign(mark.style, {
+    position: 'fixed', left: '0', top: '0', width: '8px', height: '8px', zIndex: '2147483647', background: '#ff00fe',
+});
+document.body.append(mark);
+"#;
+
+const UNMARK: &str = "document.getElementById('mark-of-the-test').remove();";
+
+/// Red, green and blue in the upper left corner.
+fn first_pixel(picture: &[u8]) -> [u8; 3] {
+    let mut decoder = png::Decoder::new(Cursor::new(picture));
+    decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
+    let mut reader = decoder.read_info().expect("a screenshot is a PNG");
+    let row = reader.next_row().expect("a screenshot can be decoded").expect("a screenshot has rows");
+    row.data().first_chunk().copied().expect("a row has pixels of three colours")
 }
 
 const KEPT: &str = r#"

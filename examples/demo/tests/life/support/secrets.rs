@@ -73,7 +73,11 @@ impl Finder {
 fn spellings(piece: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let little: Vec<u8> = piece.iter().flat_map(|&byte| [byte, 0]).collect();
     let big: Vec<u8> = piece.iter().flat_map(|&byte| [0, byte]).collect();
-    let mut all = vec![("raw", piece.to_vec()), ("UTF-16", little), ("UTF-16", big)];
+    let numbers = piece.iter().map(u8::to_string).collect::<Vec<_>>().join(", ").into_bytes();
+    let hex = piece.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes();
+    let mut all = vec![("raw", piece.to_vec()), ("UTF-16", little), ("UTF-16", big), ("hex", hex)];
+    // What `{:?}` makes of bytes.
+    all.push(("list of numbers", numbers));
     // Where a piece stands within a base64 text decides how it looks: three ways, by what precedes it.
     for before in 0..3 {
         for (name, engine) in [("base64", STANDARD_NO_PAD), ("base64url", URL_SAFE_NO_PAD)] {
