@@ -1,5 +1,7 @@
 //! A sign-in result that is not one: a typed error that names the field, nothing stored, an existing session untouched.
 
+use std::time::Duration;
+
 use otpless_local::{Fault, Operation, SignIn};
 use serde_json::{Value, json};
 use tauri_plugin_otpless::{ErrorKind, SessionStatus};
@@ -86,6 +88,8 @@ async fn tokens_that_cannot_be_verified_are_refused_by_field() {
             "sessionToken",
         ),
     ] {
+        // Past the cooldown of the key fetch before.
+        device.time_passes(Duration::from_secs(30));
         let error = app.start_session(result).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{what}: {error}");
         assert!(error.message().starts_with(&format!("{field} ")), "{what}: {error}");
@@ -104,4 +108,38 @@ async fn a_sign_in_that_cannot_be_verified_now_is_an_error_to_retry_not_a_refusa
     assert!(error.is_retryable(), "{error}");
     assert!(device.stored().is_none());
     assert_eq!(app.current().status, SessionStatus::SignedOut);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_right_after_a_key_rotation_is_asked_to_try_again_and_then_works() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    device.control.rotate_keys(true);
+    let issued = device.issue();
+    let error = app.start_session(issued.web()).await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    device.time_passes(Duration::from_secs(30));
+    let session = app.start_session(issued.web()).await.unwrap();
+    assert_eq!(session.user_id, Some(issued.user_id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ends_while_the_next_sign_in_is_being_verified_does_not_cost_that_sign_in() {
+    let mut device = Device::new().await;
+    device.policy.inactivity_timeout = Some(Duration::from_secs(600));
+    let (app, _) = device.signed_in().await;
+    device.control.rotate_keys(true);
+    let issued = device.issue();
+    device.time_passes(Duration::from_secs(60));
+    let gate = device.control.pause(Operation::Jwks);
+    let sign_in = tokio::spawn({
+        let (manager, result) = ((*app).clone(), issued.web());
+        async move { manager.start_session(result).await }
+    });
+    gate.held(1).await;
+    device.time_passes(Duration::from_secs(540));
+    assert_eq!(app.current().status, SessionStatus::SignedOut);
+    gate.release();
+    let session = sign_in.await.unwrap().unwrap();
+    assert_eq!((session.status, session.user_id), (SessionStatus::Active, Some(issued.user_id)));
 }

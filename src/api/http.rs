@@ -28,7 +28,11 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// The client; clones share its connections.
 #[derive(Clone, Debug)]
-pub struct HttpClient(reqwest::Client);
+pub struct HttpClient {
+    secure: reqwest::Client,
+    /// For loopback addresses, never through a proxy: it would see the tokens in the clear.
+    local: reqwest::Client,
+}
 
 /// An answer read to its end.
 pub(crate) struct Response {
@@ -45,7 +49,17 @@ impl HttpClient {
     ///
     /// `Internal` if the platform's TLS cannot be set up.
     pub fn new() -> Result<Self> {
-        reqwest::Client::builder()
+        let built = |builder: reqwest::ClientBuilder| {
+            builder.build().map_err(|_| Error::internal("the HTTP client could not be set up"))
+        };
+        Ok(Self {
+            secure: built(Self::builder()?.https_only(true))?,
+            local: built(Self::builder()?.no_proxy())?,
+        })
+    }
+
+    fn builder() -> Result<reqwest::ClientBuilder> {
+        Ok(reqwest::Client::builder()
             .tls_backend_preconfigured(tls_config()?)
             // A redirect would carry the tokens to a host nobody configured (requirement E2).
             .redirect(redirect::Policy::none())
@@ -53,10 +67,7 @@ impl HttpClient {
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(CALL_TIMEOUT)
-            .user_agent(concat!("tauri-plugin-otpless/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map(Self)
-            .map_err(|_| Error::internal("the HTTP client could not be set up"))
+            .user_agent(concat!("tauri-plugin-otpless/", env!("CARGO_PKG_VERSION"))))
     }
 
     pub(crate) async fn get(&self, url: Url, limit: usize) -> Result<Response> {
@@ -71,7 +82,8 @@ impl HttpClient {
         body: Option<Zeroizing<Vec<u8>>>,
         limit: usize,
     ) -> Result<Response> {
-        let mut request = self.0.request(method, url).headers(headers);
+        let client = if url.scheme() == "https" { &self.secure } else { &self.local };
+        let mut request = client.request(method, url).headers(headers);
         if let Some(body) = body {
             // `Bytes` from an owner, so that the buffer is wiped when the last part of the stack lets go of it.
             request = request.body(reqwest::Body::from(bytes_of(body)));

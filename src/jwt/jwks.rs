@@ -214,7 +214,7 @@ impl Inner {
                     LOG_KEY,
                     json!({ "url": self.url.as_str(), "fetchedAt": fetched_at, "keys": saved }),
                 );
-                Ok(Fetched { server_date })
+                Ok(Fetched { fetched: true, server_date })
             }
             Err(error) => {
                 keys.next_fetch = Some(now + KEY_RETRY_COOLDOWN);

@@ -40,6 +40,8 @@ pub trait TokenVerifier: fmt::Debug + Send + Sync + 'static {
 /// What a key fetch brought beside the keys.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fetched {
+    /// Whether a request was made; not within the cooldown of the one before.
+    pub fetched: bool,
     /// The server's `Date`, from which clock skew is learned. `None` if no request was made or it had none.
     pub server_date: Option<Timestamp>,
 }

@@ -22,6 +22,7 @@ use crate::{
     jwt::{Claims, Unverified},
     secret::Tokens,
     store::{
+        StoreError,
         record::SessionRecord,
         vault::{Commit, Expect, Stored},
     },
@@ -68,20 +69,22 @@ impl Inner {
         let outcome = self.refresh_locked(generation).await;
         let random = self.random();
         self.update(|state, now| {
-            if self.generation() != generation && outcome.is_ok() {
-                return;
-            }
             state.last_refresh =
                 Some(Exchange { at: now.wall, ok: outcome.is_ok(), error: outcome.as_ref().err().cloned() });
-            match &outcome {
-                Ok(()) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "the session token could not be renewed");
-                    state.counters.refresh_failures += 1;
+            if let Err(error) = &outcome {
+                tracing::warn!(%error, "the session token could not be renewed");
+                state.counters.refresh_failures += 1;
+                // A session that began meanwhile has failed at nothing yet.
+                if self.generation() == generation {
                     state.retries.refresh.failed(Pace::Exchange, now, error.retry_after(), random);
                 }
             }
         });
+        if self.verifier.keys_are_due() {
+            let inner = self.clone();
+            // Nobody waits for it: the keys at hand are good for days.
+            self.runtime.spawn(async move { drop(inner.verifier.fetch_keys().await) });
+        }
         outcome
     }
 
@@ -199,6 +202,9 @@ impl Inner {
             let outcome =
                 self.vault.commit(self.guard(generation), expect(&record), Arc::new(record.clone())).await;
             match outcome {
+                Ok(Commit::Conflict(Stored::Unreadable(_))) => {
+                    break Err(StoreError::Failed("a newer version of this app keeps its session there"));
+                }
                 // A heartbeat of another process renewed the session token meanwhile. Ours came with the refresh
                 // token that is good now, so ours goes on top.
                 Ok(Commit::Conflict(Stored::Session(there))) if there.sign_in == record.sign_in => {
@@ -245,14 +251,20 @@ impl Inner {
 
     /// Reads the keychain again and takes over what another process has put there.
     pub(super) async fn adopt_from_store(self: &Arc<Self>, generation: u64) -> Adopted {
-        let Ok((_, (ours, ever_stored))) =
-            self.with_live(|live, _, _| (live.record.clone(), live.ever_stored))
+        let Ok((ours, stored, ever_stored)) =
+            self.still_live(generation, |live| (live.record.clone(), live.stored, live.ever_stored))
         else {
             return Adopted::Settled;
         };
         match self.vault.read().await {
             Ok(Stored::Session(there)) if there.sign_in == ours.sign_in => {
-                if there.rotation <= ours.rotation {
+                // What is in the keychain is counted; what could not be put there is compared by its age.
+                let supersedes = if stored {
+                    there.rotation > ours.rotation
+                } else {
+                    ours.refresh_expires_at.is_some() && there.is_newer_than(&ours)
+                };
+                if !supersedes {
                     return Adopted::Nothing;
                 }
                 self.adopt_rotated(generation, *there)
@@ -275,7 +287,7 @@ impl Inner {
             tracing::warn!("what another process stored does not verify; it is not adopted");
             return Adopted::Nothing;
         };
-        let record = Arc::new(record);
+        let record = Arc::new(self.completed(record, claims.as_ref()));
         let due = self.update_live(generation, |state, now| {
             let server_now = state.server_now(now);
             let live = state.live_mut()?;
@@ -283,6 +295,7 @@ impl Inner {
             live.set_tokens(record, claims);
             live.stored = true;
             live.ever_stored = true;
+            live.refreshed = Some(now.monotonic);
             tracing::debug!("adopted the tokens another process has refreshed");
             // One that cannot be verified yet is not due either: its key is, and that is looked for elsewhere.
             let due = live.refresh_at.is_some_and(|at| server_now >= at);
@@ -302,12 +315,13 @@ impl Inner {
             return;
         };
         let random = self.random();
+        let record = Arc::new(self.completed(record, claims.as_ref()));
         self.update(|state, now| {
             if self.generation() != generation {
                 return;
             }
             self.next_generation(state);
-            let mut live = Live::new(Arc::new(record), claims, now, random);
+            let mut live = Live::new(record, claims, now, random);
             live.stored = true;
             live.ever_stored = true;
             state.phase = Phase::SignedOut(None);

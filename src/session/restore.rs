@@ -98,7 +98,10 @@ impl Inner {
             Stored::Session(record) => {
                 let logged = self.logged_activity(&record.sign_in);
                 let mut live = match self.check_restored(&record) {
-                    Ok(claims) => Live::new(Arc::new(*record), claims, now, random),
+                    Ok(claims) => {
+                        let record = self.completed(*record, claims.as_ref());
+                        Live::new(Arc::new(record), claims, now, random)
+                    }
                     Err(()) => {
                         let live = Live::new(Arc::new(*record), None, now, random);
                         let sign_in = live.record.sign_in.clone();
@@ -143,6 +146,19 @@ impl Inner {
         }
     }
 
+    /// The record with the times that its tokens, verified by now, turn out to have.
+    pub(super) fn completed(&self, mut record: SessionRecord, session: Option<&Claims>) -> SessionRecord {
+        if let Some(claims) = session {
+            record.expires_at = Some(claims.expires_at());
+        }
+        if record.refresh_expires_at.is_none()
+            && let Ok(refresh) = self.verifier.verify(record.tokens.refresh_token.expose())
+        {
+            record.refresh_expires_at = Some(refresh.expires_at());
+        }
+        record
+    }
+
     /// Stores a session that could not be stored so far.
     pub(super) async fn persist(self: Arc<Self>) {
         use crate::store::vault::{Commit, Expect};
@@ -158,12 +174,41 @@ impl Inner {
         } else {
             Expect::Anything
         };
-        let outcome = self.vault.commit(self.guard(generation), expect, record.clone()).await;
+        let mut outcome = self.vault.commit(self.guard(generation), expect, record.clone()).await;
+        if let Ok(Commit::Conflict(there)) = &outcome {
+            outcome = match there {
+                Stored::Session(there)
+                    if there.sign_in == record.sign_in && !there.is_newer_than(&record) =>
+                {
+                    // A renewal by another process that did not know of our refresh: ours goes on top, next time.
+                    let above = there.rotation + 1;
+                    let raised = self.update_live(generation, |state, _| {
+                        if let Some(live) = state.live_mut().filter(|live| live.record == record) {
+                            Arc::make_mut(&mut live.record).rotation = above;
+                        }
+                    });
+                    if raised.is_err() {
+                        tracing::debug!("the session ended while it was being stored");
+                    }
+                    return;
+                }
+                Stored::Unreadable(_) => {
+                    Err(StoreError::Failed("a newer version of this app keeps its session there"))
+                }
+                // Another process has a newer truth; if it cannot be adopted either, later is soon enough.
+                _ => {
+                    self.adopt_from_store(generation).await;
+                    let random = self.random();
+                    self.update(|state, now| state.retries.persist.failed(Pace::Quick, now, None, random));
+                    return;
+                }
+            };
+        }
         let random = self.random();
-        let lost = self.update_live(generation, |state, now| {
+        let updated = self.update_live(generation, |state, now| {
             if state.live().is_none_or(|live| live.record != record) {
                 // The tokens moved on meanwhile; the next look stores those.
-                return false;
+                return;
             }
             match outcome {
                 Ok(Commit::Written { replaced }) => {
@@ -179,19 +224,13 @@ impl Inner {
                         live.stored = true;
                         live.ever_stored = true;
                     }
-                    false
                 }
-                Ok(Commit::Superseded) => false,
-                Ok(Commit::Conflict(_)) => true,
-                Err(error) => {
-                    self.not_stored(state, &error, now, random);
-                    false
-                }
+                Ok(Commit::Superseded | Commit::Conflict(_)) => {}
+                Err(error) => self.not_stored(state, &error, now, random),
             }
         });
-        if lost == Ok(true) {
-            // Another process has a newer truth; the refresh path knows how to adopt it.
-            self.adopt_from_store(generation).await;
+        if updated.is_err() {
+            tracing::debug!("the session ended while it was being stored");
         }
         self.note_waiting_revocations().await;
     }

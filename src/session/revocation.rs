@@ -32,6 +32,7 @@ impl Inner {
         let ended = self.update_quietly(|state, _| {
             let sign_in = state.live().map(|live| live.record.sign_in.clone());
             let generation = self.next_generation(state);
+            state.user_actions += 1;
             state.end(generation, EndReason::Logout, Revoke::Yes);
             if matches!(state.phase, Phase::Restoring) {
                 state.phase = Phase::SignedOut(Some(EndReason::Logout));

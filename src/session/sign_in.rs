@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::sign_in::SignIn,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     jwt::{Claims, Unverified},
     store::{
         outbox,
@@ -32,13 +32,13 @@ impl SessionManager {
     /// logout or another sign-in came first.
     pub async fn start_session(&self, result: Value) -> Result<Session> {
         self.0.wait_for_restore().await;
-        let generation = self.0.generation();
+        let before = self.0.read(|state, _| state.user_actions);
         let sign_in = SignIn::from_json(result)?;
         let verified = self.0.verify_sign_in(&sign_in).await?;
         // From here on the caller may go away; the session is stored all the same (requirement C2).
         let inner = self.0.clone();
         let stored =
-            self.0.runtime.spawn(async move { inner.adopt_sign_in(generation, sign_in, verified).await });
+            self.0.runtime.spawn(async move { inner.adopt_sign_in(before, sign_in, verified).await });
         stored.await.unwrap_or_else(|_| Err(Error::internal("the sign-in ended without a result")))?;
         Ok(self.current())
     }
@@ -74,8 +74,15 @@ impl Inner {
                 }
                 _ => {}
             }
-            fetched = true;
             let keys = self.verifier.fetch_keys().await?;
+            if !keys.fetched {
+                return Err(Error::new(
+                    ErrorKind::Server,
+                    "the sign-in cannot be verified now: its key is not known, and the key set was fetched only a \
+                     moment ago. Nothing was stored; try again in half a minute",
+                ));
+            }
+            fetched = true;
             self.update(|state, now| state.learn_server_time(keys.server_date, now));
         };
         self.check_together(sign_in, &verified, field)?;
@@ -110,8 +117,12 @@ impl Inner {
     async fn adopt_sign_in(self: Arc<Self>, before: u64, sign_in: SignIn, verified: Verified) -> Result<()> {
         let record = Arc::new(self.new_record(sign_in, &verified));
         // Claim the next generation first: a refresh of the old session that is under way is dropped from here on.
-        let generation = self
-            .update_quietly(|state, _| (self.generation() == before).then(|| self.next_generation(state)));
+        let generation = self.update_quietly(|state, _| {
+            (state.user_actions == before).then(|| {
+                state.user_actions += 1;
+                self.next_generation(state)
+            })
+        });
         let Some(generation) = generation else {
             self.revoke_dropped(&record).await;
             return Err(Error::session_changed());

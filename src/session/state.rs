@@ -146,6 +146,9 @@ pub(crate) struct State {
     pub(crate) pending_erase: Option<PendingErase>,
     pub(crate) retries: Retries,
     pub(crate) running: HashSet<Job>,
+    /// Counts sign-ins and logouts: what a sign-in that is still being verified loses to. Deadlines and verdicts end
+    /// a session too, but they say nothing against a new one.
+    pub(crate) user_actions: u64,
     pub(crate) last_refresh: Option<Exchange>,
     pub(crate) last_verify: Option<Exchange>,
     pub(crate) counters: Counters,
@@ -164,6 +167,7 @@ impl Default for State {
             pending_erase: None,
             retries: Retries::default(),
             running: HashSet::new(),
+            user_actions: 0,
             last_refresh: None,
             last_verify: None,
             counters: Counters::default(),

@@ -62,7 +62,8 @@ fn uses_network(duty: Duty) -> bool {
 
 fn jumped(before: Now, after: Now) -> bool {
     let wall = after.wall.0.saturating_sub(before.wall.0);
-    let monotonic = i64::try_from((after.monotonic - before.monotonic).as_millis()).unwrap_or(i64::MAX);
+    let monotonic =
+        i64::try_from(after.monotonic.saturating_sub(before.monotonic).as_millis()).unwrap_or(i64::MAX);
     wall.saturating_sub(monotonic).unsigned_abs() > JUMP.as_millis() as u64
 }
 
@@ -106,7 +107,7 @@ impl Inner {
         let Ok((generation, record)) = self.with_live(|live, _, _| live.record.clone()) else { return };
         let fetched = self.verifier.fetch_keys().await;
         let verified = self.verifier.verify(record.tokens.session_token.expose());
-        let refresh = self.verifier.verify(record.tokens.refresh_token.expose());
+
         if matches!(verified, Err(Unverified::Invalid(_))) || self.check_restored(&record).is_err() {
             self.end(generation, EndReason::InvalidToken, Revoke::Yes);
             return;
@@ -119,11 +120,7 @@ impl Inner {
             let Some(live) = state.live_mut().filter(|live| live.record == record) else { return };
             match verified {
                 Ok(claims) => {
-                    let mut record = (*record).clone();
-                    record.expires_at = Some(claims.expires_at());
-                    if let Ok(refresh) = &refresh {
-                        record.refresh_expires_at = Some(refresh.expires_at());
-                    }
+                    let record = self.completed((*record).clone(), Some(&claims));
                     live.set_tokens(Arc::new(record), Some(claims));
                     state.retries.keys.succeeded();
                 }

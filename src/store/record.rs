@@ -89,6 +89,12 @@ struct Body<T> {
 }
 
 impl SessionRecord {
+    /// Whether these tokens were issued after `other`'s. Later tokens live longer; a rotation count alone does not
+    /// tell, because a process that could not store counts on by itself.
+    pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
+        (self.refresh_expires_at, self.expires_at) > (other.refresh_expires_at, other.expires_at)
+    }
+
     /// What tells the server that this session is over.
     pub(crate) fn revocation(&self) -> Revocation {
         Revocation {

@@ -92,7 +92,7 @@ impl Service {
         let port = free_port().map_err(|error| format!("no port can be opened on 127.0.0.1: {error}"))?;
         let mut command =
             Command::new(programs.join(format!("otpless-local{}", std::env::consts::EXE_SUFFIX)));
-        command.args(["--port", &port.to_string()]).stdin(Stdio::null());
+        command.args(["--port", &port.to_string()]).stdin(Stdio::null()).stdout(Stdio::null());
         let process =
             command.spawn().map_err(|error| format!("cannot start `{}`: {error}", line(&command)))?;
         let mut service = Self { process, url: format!("http://127.0.0.1:{port}") };

@@ -11,7 +11,7 @@
 //! The keeper holds the reading end of a pipe whose other end only the asker has. However the asker ends, by Ctrl-C,
 //! by a closed terminal or by `kill -9`, that pipe closes, so nothing has to be caught and nothing stays behind.
 
-use crate::process::{Failure, answer, line, until};
+use crate::process::{Failure, answer, forget_xtask, line, until};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -63,6 +63,7 @@ pub fn run(command: &Command, bound: Duration) -> Result<(), Failure> {
     keeper.arg(command.get_program()).args(command.get_args());
     keeper.current_dir(crate::root()).stdin(Stdio::piped());
     folders.set_variables(&mut keeper);
+    forget_xtask(&mut keeper);
     keeper.envs(command.get_envs().filter_map(|(variable, value)| Some((variable, value?))));
     let mut keeper = keeper.spawn().map_err(|error| format!("cannot start `setsid`: {error}"))?;
     // `wait` would close this end first, and the keeper would take that for the end of this program.

@@ -79,7 +79,19 @@ pub fn on_path(program: &str) -> bool {
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(crate::root());
+    forget_xtask(&mut command);
     command
+}
+
+/// Takes away what `cargo run` told this program about its own package. Build scripts look at some of it (ring's
+/// does), so the same command typed by hand and run from here would each undo the other's build.
+pub fn forget_xtask(command: &mut Command) {
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&variable);
+        }
+    }
 }
 
 /// A command line for reading, with its folder when that is not the project's.

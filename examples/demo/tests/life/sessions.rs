@@ -61,6 +61,38 @@ async fn a_killed_app_starts_again_signed_in_with_the_server_unreachable() {
 }
 
 #[tokio::test]
+async fn a_second_window_shares_the_session_and_its_end_but_may_not_have_a_token() {
+    let mut stage = Stage::new(Policy::default()).await;
+    let app = stage.start_app(Theme::Light).await;
+    stage.sign_in(&app).await;
+    let user = app.read("user").await;
+    app.click("session-token").await;
+    eventually("the main window gets a token and shows its length", Duration::from_secs(20), async || {
+        let shown = app.read("session-token-result").await?;
+        if shown.parse::<usize>().is_ok_and(|length| length > 100) { Ok(()) } else { Err(shown) }
+    })
+    .await;
+
+    app.click("open-second").await;
+    let main = app.turn_to_other_window().await;
+    app.shows("status", "active").await;
+    assert_eq!(app.read("user").await, user, "the same user in both windows");
+    app.click("session-token").await;
+    app.shows("error", "notPermitted").await;
+    stage.no_token_anywhere(Some(&app)).await;
+
+    app.click("sign-out").await;
+    app.shows("status", "signedOut").await;
+    app.turn_to(main).await;
+    app.shows("status", "signedOut").await;
+    app.shows("end-reason", "logout").await;
+    stage.keychain_has(Slot::Session, false).await;
+    stage.no_token_anywhere(Some(&app)).await;
+    app.close().await;
+    stage.no_token_anywhere(None).await;
+}
+
+#[tokio::test]
 async fn an_expiring_token_is_refreshed_in_the_background() {
     let mut stage = Stage::new(SHORT).await;
     let app = stage.start_app(Theme::Light).await;

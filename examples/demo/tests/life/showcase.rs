@@ -1,7 +1,7 @@
 //! A whole life in one go, with pictures: what `cargo xtask demo` plays where there is no display.
 
 use crate::support::{App, Policy, Slot, Stage, Theme, eventually};
-use otpless_local::Operation;
+use otpless_local::{LoggedRequest, Operation};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
@@ -43,12 +43,18 @@ async fn a_whole_life_can_be_watched() {
         .await;
 
     app.click("open-second").await;
-    let picture = app.picture_of_other_window().await;
-    story.add(
-        &picture,
-        "second-window",
-        "A second window shares the session. It may do less: its permissions are fewer.",
-    );
+    let main = app.turn_to_other_window().await;
+    app.shows("status", "active").await;
+    app.click("session-token").await;
+    app.shows("error", "notPermitted").await;
+    story
+        .picture(
+            &app,
+            "second-window",
+            "A second window shares the session. It may do less, and says so when it tries.",
+        )
+        .await;
+    app.turn_to(main).await;
 
     app.kill().await;
     story.tell("The app was killed with `kill -9`.");
@@ -75,11 +81,20 @@ async fn a_whole_life_can_be_watched() {
     app.shows("status", "signedOut").await;
     stage.keychain_has(Slot::Session, false).await;
     stage.keychain_has(Slot::Revocations, true).await;
+    app.click("diagnostics").await;
+    eventually("the diagnostics show a waiting revocation", Duration::from_secs(30), async || {
+        let shown = app.read("diagnostics-output").await?;
+        if shown.contains("\"pendingRevocations\": 1") { Ok(()) } else { Err(shown) }
+    })
+    .await;
+    let bottom =
+        "document.querySelector('[data-testid=diagnostics-output]').scrollIntoView({ block: 'end' })";
+    app.run(bottom, vec![]).await;
     story
         .picture(
             &app,
             "signed-out-offline",
-            "Signed out with the server unreachable: over here at once, the revocation waits.",
+            "Signed out with the server unreachable: over here at once, while the revocation waits for the server.",
         )
         .await;
 
@@ -100,7 +115,7 @@ async fn a_whole_life_can_be_watched() {
     app.close().await;
     stage.no_token_anywhere(None).await;
     story.tell("Not one token was found in any file the app wrote, nor in what it printed.");
-    story.write();
+    story.write(&control.requests());
 }
 
 /// The transcript and its pictures.
@@ -139,10 +154,20 @@ impl Story {
         self.number += 1;
         let file = format!("{:02}-{name}.png", self.number);
         fs::write(self.folder.join(&file), picture).expect("a picture is written");
-        let _ = write!(self.text, "\n![{what}]({file})\n");
+        let _ = write!(self.text, "\n![{}]({file})\n", name.replace('-', " "));
     }
 
-    fn write(self) {
+    fn write(mut self, requests: &[LoggedRequest]) {
+        self.text += "\n## What the local OTPless was asked\n\n";
+        for request in requests {
+            let path = match request.path.rsplit_once('/') {
+                // The id of a session is no thing to leave lying about, not even of this one.
+                Some((parent, id)) if request.operation == Operation::Delete => format!("{parent}/{id:.6}…"),
+                _ => request.path.clone(),
+            };
+            let status = request.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+            let _ = writeln!(self.text, "- `{} {path}` → {status}", request.method);
+        }
         fs::write(self.folder.join("transcript.md"), self.text).expect("the transcript is written");
     }
 }

@@ -145,6 +145,15 @@ async fn offline_refuses_connections_and_online_again_knows_its_sessions() {
     assert_eq!(fixture.refresh(&fixture.issued.refresh_token).await.status, 200);
 }
 
+// Linux alone answers on all of 127.0.0.0/8 without being configured to.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn no_other_address_than_127_0_0_1_is_bound() {
+    let fixture = Fixture::new().await;
+    let elsewhere = tokio::net::TcpStream::connect(("127.0.0.2", fixture.local.port())).await;
+    assert_eq!(elsewhere.map(drop).map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionRefused));
+}
+
 #[tokio::test]
 async fn shutting_down_frees_the_port_and_so_does_dropping() {
     let local = OtplessLocal::start(Settings::default()).await.expect("a free port");

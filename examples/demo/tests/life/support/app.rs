@@ -3,7 +3,7 @@
 use super::driver::Driver;
 use super::home::Home;
 use super::wait::{bounded, eventually};
-use fantoccini::{Client, Locator, elements::Element};
+use fantoccini::{Client, Locator, elements::Element, wd::WindowHandle};
 use serde_json::{Value, json};
 use std::io::Cursor;
 use std::time::Duration;
@@ -138,19 +138,20 @@ impl App {
         .await
     }
 
-    /// A picture of the window that is not the one spoken to, once it shows the session.
-    pub(crate) async fn picture_of_other_window(&self) -> Vec<u8> {
+    /// From here on the other window is the one clicked and read; says which one it was before.
+    pub(crate) async fn turn_to_other_window(&self) -> WindowHandle {
         let this = self.page.window().await.expect("the driver answers");
         let other = eventually("there is another window", ANSWER_BOUND, async || {
             let windows = self.page.windows().await.map_err(|error| error.to_string())?;
             windows.into_iter().find(|window| *window != this).ok_or_else(|| "only one".to_owned())
         })
         .await;
-        self.page.switch_to_window(other).await.expect("the driver switches windows");
-        self.shows_one_of("status", &["active", "stale", "signedOut"], ANSWER_BOUND).await;
-        let picture = self.picture().await;
-        self.page.switch_to_window(this).await.expect("the driver switches back");
-        picture
+        self.turn_to(other).await;
+        this
+    }
+
+    pub(crate) async fn turn_to(&self, window: WindowHandle) {
+        self.page.switch_to_window(window).await.expect("the driver turns to a window");
     }
 
     /// `kill -9`: no chance to write, to say goodbye or to clean up.
