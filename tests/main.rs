@@ -10,6 +10,7 @@ mod ipc;
 mod keychain;
 mod life;
 mod refresh;
+mod secrets;
 mod storage;
 mod support;
 mod tokens;

@@ -32,7 +32,7 @@ impl Secrets {
         // The claims are no secret, the signature makes the token. The header is the same in every token signed with
         // this key, also in those this test has not seen, being renewed behind its back.
         self.0.insert(signature.to_owned(), name);
-        self.0.insert(header.to_owned(), "some token");
+        self.0.insert(header.to_owned(), "JWT");
     }
 
     /// What finds them all in one pass.

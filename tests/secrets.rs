@@ -1,0 +1,122 @@
+//! No secret in any log line or error, whatever goes wrong (A2): everything that anything logs at TRACE is caught, that of
+//! the HTTP, TLS and keychain libraries included.
+
+use std::{
+    fmt::Write as _,
+    io,
+    sync::{Mutex, OnceLock},
+};
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use otpless_local::{Fault, Operation};
+use tauri_plugin_otpless::engine::StoreError;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::support::{Device, eventually};
+
+static LOG: OnceLock<Mutex<Vec<u8>>> = OnceLock::new();
+
+struct Catch;
+
+impl io::Write for Catch {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        LOG.get_or_init(Mutex::default).lock().unwrap().extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn catch_everything() {
+    static ONCE: OnceLock<()> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(|| Catch)
+            .finish()
+            .init();
+    });
+}
+
+fn caught() -> Vec<u8> {
+    LOG.get_or_init(Mutex::default).lock().unwrap().clone()
+}
+
+/// Everywhere `secret` stands in `text`, plain or in the disguises it might be logged in.
+fn sightings(text: &[u8], secret: &str) -> usize {
+    let utf16: Vec<u8> = secret.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let bytes = secret.bytes().take(12).map(|b| b.to_string()).collect::<Vec<_>>().join(", ");
+    [
+        secret.into(),
+        STANDARD.encode(secret).into_bytes(),
+        URL_SAFE_NO_PAD.encode(secret).into_bytes(),
+        utf16,
+        bytes.into(),
+    ]
+    .iter()
+    .filter(|needle: &&Vec<u8>| text.windows(needle.len()).any(|window| window == needle.as_slice()))
+    .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a2_no_log_line_and_no_error_holds_a_secret_whatever_goes_wrong() {
+    catch_everything();
+    tracing::info!("planted: canary-0123456789");
+    assert_eq!(sightings(&caught(), "canary-0123456789"), 1, "the catcher catches, and the search finds");
+
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    let mut errors = String::new();
+    let mut secrets =
+        vec![issued.session_id.clone(), issued.session_token.clone(), issued.refresh_token.clone()];
+    for fault in [
+        Fault::ServerError500,
+        Fault::CaptivePortal200Html,
+        Fault::CutOffBody,
+        Fault::ConnectionReset,
+        Fault::Redirect(302, "http://127.0.0.1:9/".into()),
+        Fault::Unauthorized401NoCode,
+        Fault::Invalid7101,
+        // A server that throws our own secrets back at us.
+        Fault::Status(
+            400,
+            format!(r#"{{"errorCode":"{}","message":"{}"}}"#, issued.session_id, issued.refresh_token),
+        ),
+        Fault::Status(200, format!(r#"{{"sessionTokenJWT":"{}"#, issued.session_token)),
+    ] {
+        device.control.fault(Operation::Any, fault, 2);
+        let app = device.start();
+        app.session().await;
+        for error in [app.refresh().await.unwrap_err(), app.verify().await.unwrap_err()] {
+            write!(errors, "{error} {error:?} {}", serde_json::to_string(&error).unwrap()).unwrap();
+        }
+        write!(errors, "{:?} {:?}", app.diagnostics(), app.current()).unwrap();
+        device.control.clear_faults();
+    }
+    let mut broken = issued.web();
+    broken["refreshToken"] = format!("{}x", issued.refresh_token).into();
+    write!(errors, "{:?}", app.start_session(broken).await.unwrap_err()).unwrap();
+    app.refresh().await.unwrap();
+    let rotated = device.stored().unwrap().tokens;
+    secrets.extend([rotated.session_token.expose().to_owned(), rotated.refresh_token.expose().to_owned()]);
+    write!(errors, "{rotated:?} {:?}", device.stored()).unwrap();
+    device.store.fail_next(StoreError::Failed("refused"));
+    device.otpless.go_offline().await;
+    app.logout().await;
+    eventually("a failed revocation", || app.diagnostics().counters.requests > 0).await;
+    device.otpless.go_online().await.unwrap();
+    device.control.wait_for(Operation::Delete, 1).await;
+
+    let log = caught();
+    assert!(log.len() > 10_000, "the libraries below were heard too: {} bytes", log.len());
+    for secret in &secrets {
+        assert_eq!(sightings(&log, secret), 0, "in the log");
+        assert_eq!(sightings(errors.as_bytes(), secret), 0, "in an error: {errors}");
+    }
+}
