@@ -53,6 +53,8 @@ async fn a_revocation_is_dropped_when_the_session_would_have_ended_anyway() {
     let (app, _) = device.signed_in().await;
     device.otpless.go_offline().await;
     app.logout().await;
+    // Its one attempt has failed, so nothing of the first app is under way when the server is back.
+    eventually("the failed attempt", || app.diagnostics().counters.requests == 1).await;
     drop(app);
     device.time_passes(Duration::from_secs(8 * 24 * 3600));
     device.otpless.go_online().await.unwrap();
