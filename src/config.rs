@@ -21,6 +21,9 @@ pub const DEFAULT_ISSUER: &str = "https://otpless.com";
 /// Deadlines beyond this are refused: ten years, which is a unit mistaken for another.
 const MAX_SECONDS: u64 = 10 * 365 * 24 * 60 * 60;
 
+/// Twice the interval at which pages report activity (guest-js, `trackActivity`): less would sign active users out.
+const MIN_INACTIVITY_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// `plugins.otpless` in tauri.conf.json. An unknown key is refused, so that a misspelt timeout is not silently none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -28,22 +31,54 @@ const MAX_SECONDS: u64 = 10 * 365 * 24 * 60 * 60;
 pub struct Config {
     /// The app id of the OTPless dashboard. Required here or in the builder. Tokens that name another app in `aud` are
     /// refused: without that, a token stolen from any OTPless app would open this one.
+    #[serde(default, deserialize_with = "fields::app_id")]
     pub app_id: Option<String>,
     /// Base URL of the client API; `https://api.otpless.com`. Must be https, or http on a loopback address: tokens
     /// travel there.
+    #[serde(default, deserialize_with = "fields::api_url")]
     pub api_url: Option<String>,
     /// URL of the key set; `https://otpless.com/.well-known/jwks`. Must be https, or http on a loopback address: who
     /// can change the keys can forge sessions.
+    #[serde(default, deserialize_with = "fields::jwks_url")]
     pub jwks_url: Option<String>,
     /// The `iss` every token must carry, to the letter; `https://otpless.com`.
+    #[serde(default, deserialize_with = "fields::issuer")]
     pub issuer: Option<String>,
     /// Seconds without activity after which the session ends; off. Keep it at the dashboard's Inactivity Timeout.
+    #[serde(default, deserialize_with = "fields::inactivity_timeout")]
     pub inactivity_timeout: Option<u64>,
     /// Seconds before that end at which the app is warned; 60, or half the timeout where that is shorter.
+    #[serde(default, deserialize_with = "fields::inactivity_warning")]
     pub inactivity_warning: Option<u64>,
     /// Seconds after sign-in at which the session ends whatever happens; off. Keep it at the dashboard's Maximum
     /// Lifetime.
+    #[serde(default, deserialize_with = "fields::max_lifetime")]
     pub max_lifetime: Option<u64>,
+}
+
+/// serde says what is wrong with a value but not where it stands.
+mod fields {
+    use serde::{Deserialize, Deserializer, de::Error};
+
+    macro_rules! field {
+        ($name:ident, $key:literal, $type:ty, $what:literal) => {
+            pub(super) fn $name<'de, D: Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<Option<$type>, D::Error> {
+                let value = serde_json::Value::deserialize(deserializer)?;
+                serde_json::from_value(value)
+                    .map_err(|_| D::Error::custom(concat!("plugins.otpless.", $key, " is not ", $what)))
+            }
+        };
+    }
+
+    field!(app_id, "appId", String, "a string");
+    field!(api_url, "apiUrl", String, "a string");
+    field!(jwks_url, "jwksUrl", String, "a string");
+    field!(issuer, "issuer", String, "a string");
+    field!(inactivity_timeout, "inactivityTimeout", u64, "a whole number of seconds");
+    field!(inactivity_warning, "inactivityWarning", u64, "a whole number of seconds");
+    field!(max_lifetime, "maxLifetime", u64, "a whole number of seconds");
 }
 
 impl Config {
@@ -89,6 +124,12 @@ impl TryFrom<Config> for Settings {
             return Err(refused("issuer", "is empty: every token would be from another issuer"));
         }
         let inactivity_timeout = seconds("inactivityTimeout", config.inactivity_timeout)?;
+        if inactivity_timeout.is_some_and(|timeout| timeout < MIN_INACTIVITY_TIMEOUT) {
+            return Err(refused(
+                "inactivityTimeout",
+                "is under 30 s: pages report activity every 15 s at the most",
+            ));
+        }
         let inactivity_warning = seconds("inactivityWarning", config.inactivity_warning)?;
         if inactivity_warning.is_some() && inactivity_timeout.is_none() {
             return Err(refused("inactivityWarning", "warns of nothing without inactivityTimeout"));
@@ -201,6 +242,7 @@ mod tests {
             ("jwksUrl", json!("http://otpless.com/.well-known/jwks")),
             ("issuer", json!("")),
             ("inactivityTimeout", json!(0)),
+            ("inactivityTimeout", json!(29)),
             ("inactivityTimeout", json!(1_700_000_000_000_u64)),
             ("maxLifetime", json!(0)),
             ("inactivityWarning", json!(30)),
@@ -210,7 +252,18 @@ mod tests {
             let error = settings(config).unwrap_err();
             assert!(error.starts_with(&format!("plugins.otpless.{key} ")), "{key} = {value}: {error}");
         }
-        assert!(settings(json!({"appId": "A", "inactivityTimeout": -5})).is_err());
+        for (key, value) in [
+            ("appId", json!(5)),
+            ("apiUrl", json!({})),
+            ("inactivityTimeout", json!(-5)),
+            ("inactivityTimeout", json!("900")),
+            ("maxLifetime", json!(1.5)),
+        ] {
+            let mut config = json!({"appId": "A"});
+            config[key] = value.clone();
+            let error = settings(config).unwrap_err();
+            assert!(error.contains(&format!("plugins.otpless.{key} is not ")), "{key} = {value}: {error}");
+        }
         assert!(settings(json!({"appId": "A", "inactivityTimeout": 60, "inactivityWarning": 60})).is_err());
         assert!(settings(json!({})).unwrap_err().starts_with("plugins.otpless.appId "));
     }

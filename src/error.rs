@@ -3,7 +3,7 @@
 //! An [`Error`] is made to cross IPC: it says what happened, what is still true and what to do, and it never
 //! carries a token, a session id or a library error's own text that might (requirement A2). It is one struct with
 //! a [`kind`](Error::kind) instead of an enum with payloads so that kinds can gain detail without breaking anyone,
-//! and so that Rust and TypeScript switch on the same twelve words.
+//! and so that Rust and TypeScript switch on the same words.
 
 use std::{borrow::Cow, fmt, time::Duration};
 

@@ -74,6 +74,9 @@ pub mod engine {
     };
 }
 
+/// How long closing the app waits at most for an exchange that is under way.
+const EXIT_WAIT: Duration = Duration::from_secs(5);
+
 /// A boxed future: what the object-safe traits answer with.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -171,6 +174,10 @@ impl Builder {
                         app.otpless().look();
                     }
                     RunEvent::Resumed => app.otpless().look(),
+                    RunEvent::Exit => {
+                        // The server may have spent the old refresh token already: the new one must be stored first.
+                        tauri::async_runtime::block_on(app.otpless().settle(EXIT_WAIT));
+                    }
                     _ => {}
                 }
             })

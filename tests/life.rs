@@ -84,9 +84,15 @@ async fn c10_a_machine_that_slept_through_the_expiry_renews_when_it_wakes() {
     let (app, _) = device.signed_in().await;
     device.machine_sleeps(Duration::from_secs(30 * 3600));
     assert_eq!(app.current().status, SessionStatus::Stale, "right at the first look");
+    // The user is back before the network is asked: that must not send the expired token anywhere.
+    app.record_activity();
     app.look();
     app.until_status(SessionStatus::Active).await;
     assert_eq!(device.control.count(Operation::Refresh), 1);
+    let asked = device.control.requests();
+    let first = asked.iter().position(|r| r.operation == Operation::Refresh);
+    let heartbeat = asked.iter().position(|r| r.operation == Operation::Authenticate);
+    assert!(heartbeat.is_none_or(|at| Some(at) > first), "a heartbeat only with the new token");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,4 +194,73 @@ async fn d1_nothing_that_crosses_to_the_page_holds_a_token_or_the_session_id() {
     ] {
         assert!(!shown.contains(secret), "{shown}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_sign_in_brought_twice_is_one_session_and_revokes_nothing() {
+    let device = Device::new().await;
+    let app = device.start();
+    app.session().await;
+    let issued = device.issue();
+    let gate = device.control.pause(Operation::Jwks);
+    let bring = || {
+        let (manager, result) = ((*app).clone(), issued.web());
+        tokio::spawn(async move { manager.start_session(result).await })
+    };
+    let (first, second) = (bring(), bring());
+    gate.held(1).await;
+    gate.release();
+    for brought in [first, second] {
+        assert_eq!(brought.await.unwrap().unwrap().status, SessionStatus::Active);
+    }
+    // And once more, when its refresh token has been spent since: what is there is better.
+    app.refresh().await.unwrap();
+    app.start_session(issued.web()).await.unwrap();
+    assert_eq!(device.stored().unwrap().rotation, 1);
+    app.verify().await.unwrap();
+    assert_eq!(device.control.count(Operation::Delete), 0);
+    drop(app);
+    assert_eq!(device.start().session().await.status, SessionStatus::Active);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c2_an_app_that_is_closed_during_a_refresh_waits_until_the_new_token_is_stored() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    let gate = device.control.pause(Operation::Refresh);
+    let refresh = tokio::spawn({
+        let manager = (*app).clone();
+        async move { manager.refresh().await }
+    });
+    gate.held(1).await;
+    refresh.abort();
+    assert!(!app.settle(Duration::from_millis(50)).await, "the server has spent the old token");
+    gate.release();
+    assert!(app.settle(crate::support::PATIENCE).await);
+    assert_ne!(device.stored().unwrap().tokens.refresh_token.expose(), issued.refresh_token);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c9_a_clock_set_back_does_not_make_an_expired_token_good_again() {
+    let device = Device::with(Settings { session_token_seconds: 3600, ..Settings::default() }).await;
+    let (app, _) = device.signed_in().await;
+    device.otpless.go_offline().await;
+    device.time_passes(Duration::from_secs(3700));
+    assert_eq!(app.current().status, SessionStatus::Stale);
+    device.clock_is_set(-24 * 3600);
+    assert_eq!(app.current().status, SessionStatus::Stale);
+    assert!(app.session_token(Duration::ZERO).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c9_a_clock_that_was_wrong_at_sign_in_and_is_put_right_signs_nobody_out() {
+    let device = Device::new().await;
+    device.clock_is_set(-10 * 24 * 3600);
+    let (app, _) = device.signed_in().await;
+    assert!(app.diagnostics().clock_skew_ms > 0, "the server's time was learned");
+    device.clock_is_set(0);
+    app.look();
+    assert_ne!(app.current().status, SessionStatus::SignedOut);
+    app.until_status(SessionStatus::Active).await;
+    assert_eq!(app.diagnostics().clock_skew_ms, 0);
 }

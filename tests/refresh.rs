@@ -253,3 +253,50 @@ async fn a_store_that_refuses_the_rotated_token_leaves_it_in_memory_and_gets_it_
     let stored = device.stored().unwrap();
     assert_ne!(stored.tokens.refresh_token.expose(), issued.refresh_token);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_session_that_could_not_be_stored_is_not_stored_over_a_peers_logout() {
+    let device = Device::new().await;
+    let (first, _) = device.signed_in().await;
+    let second = device.start();
+    second.session().await;
+    device.store.fail_all(Some(StoreError::Unavailable("hung")));
+    second.refresh().await.unwrap();
+    assert_eq!(second.current().storage, Storage::Ephemeral);
+    device.store.fail_all(None);
+    first.logout().await;
+    let session = second.until_status(SessionStatus::SignedOut).await;
+    assert_eq!(session.end_reason, Some(EndReason::Logout));
+    assert!(device.store.peek(Slot::Session).is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d9_a_stale_session_does_not_open_the_way_to_the_server_either() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    device.time_passes(Duration::from_secs(25 * 3600));
+    device.control.fault(
+        Operation::Refresh,
+        Fault::RateLimited { code: "7020".into(), retry_after: Some(600) },
+        100,
+    );
+    for _ in 0..200 {
+        assert_eq!(app.verify().await.unwrap_err().kind(), ErrorKind::RateLimited);
+        assert!(app.refresh().await.is_err());
+        assert!(app.session_token(Duration::ZERO).await.is_err());
+    }
+    assert_eq!(device.control.count(Operation::Refresh), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b8_a_refresh_that_hands_the_refresh_token_out_as_session_token_is_refused() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    let body = json!({"sessionTokenJWT": issued.refresh_token});
+    device.control.fault(Operation::Refresh, Fault::Status(200, body.to_string()), 1);
+    assert_eq!(app.refresh().await.unwrap_err().kind(), ErrorKind::InvalidToken);
+    let body = json!({"sessionTokenJWT": issued.refresh_token});
+    device.control.fault(Operation::Authenticate, Fault::Status(200, body.to_string()), 1);
+    app.verify().await.unwrap();
+    assert_eq!(app.session_token(Duration::ZERO).await.unwrap().token.expose(), issued.session_token);
+}

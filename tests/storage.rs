@@ -7,7 +7,7 @@ use tauri_plugin_otpless::{
 
 use crate::support::{Device, eventually};
 
-const LOCKED: StoreError = StoreError::Unavailable("it is locked");
+const LOCKED: StoreError = StoreError::Locked;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a3_without_a_usable_store_the_session_lives_in_memory_and_says_so() {
@@ -37,6 +37,8 @@ async fn a8_a_store_that_is_locked_at_start_is_not_signed_out_and_recovers_by_it
     assert_eq!((session.status, session.storage), (SessionStatus::Restoring, Storage::Unavailable));
     assert_eq!(app.refresh().await.unwrap_err().kind(), ErrorKind::StorageUnavailable);
     device.store.fail_all(None);
+    // Who dismissed the question to unlock it is not asked again right away, but when they come back to the window.
+    app.look();
     let session = app.until_status(SessionStatus::Active).await;
     assert_eq!(session.user_id, Some(issued.user_id));
     assert_eq!(session.storage, Storage::Keychain);
@@ -123,10 +125,55 @@ async fn b12_a_record_whose_token_is_not_genuine_is_not_a_session() {
     record.tokens.session_token = format!("{signed}.{}", "A".repeat(342)).as_str().into();
     device.store.plant(Slot::Session, &record.to_bytes());
     let app = device.start();
-    let session = app.session().await;
-    assert_eq!(
-        (session.status, session.end_reason),
-        (SessionStatus::SignedOut, Some(EndReason::InvalidToken))
-    );
+    // Not on the word of kept keys: only the issuer's own key set settles it.
+    let session = app.until_status(SessionStatus::SignedOut).await;
+    assert_eq!(session.end_reason, Some(EndReason::InvalidToken));
     eventually("the purge", || device.store.peek(Slot::Session).is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_logout_while_the_keychain_is_locked_is_final_although_nobody_knows_what_it_holds() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    drop(app);
+    device.store.fail_all(Some(LOCKED));
+    let app = device.start();
+    assert_eq!(app.session().await.status, SessionStatus::Restoring);
+    assert_eq!(app.logout().await.status, SessionStatus::SignedOut);
+    drop(app);
+    device.store.fail_all(None);
+    assert!(device.stored().is_some(), "the erase really did not get through");
+    let app = device.start();
+    assert_eq!(app.session().await.status, SessionStatus::SignedOut);
+    eventually("the erase to be made up for", || device.stored().is_none()).await;
+    device.control.wait_for(otpless_local::Operation::Delete, 1).await;
+    assert_eq!(device.control.session_state(&issued.session_id), None, "and the server was told");
+    app.start_session(device.issue().web()).await.unwrap();
+    drop(app);
+    assert_eq!(
+        device.start().session().await.status,
+        SessionStatus::Active,
+        "a later sign-in is not meant by it"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_a_newer_version_has_taken_over_is_neither_spent_nor_erased_by_the_older() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let body = r#"{"anything":"newer"}"#;
+    let newer = format!(
+        "otpless-session/{} {} {}\n{body}",
+        RECORD_VERSION + 1,
+        body.len(),
+        ring_hex(body.as_bytes())
+    );
+    device.store.plant(Slot::Session, newer.as_bytes());
+    let error = app.refresh().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+    assert_eq!(device.control.count(otpless_local::Operation::Refresh), 0, "its token is not spent");
+    device.control.revoke_all();
+    assert_eq!(app.verify().await.unwrap().status, SessionStatus::SignedOut);
+    app.settle(crate::support::PATIENCE).await;
+    assert_eq!(device.store.peek(Slot::Session).unwrap().as_slice(), newer.as_bytes());
 }

@@ -86,18 +86,19 @@ export function recordActivity(): Promise<Session> {
 }
 
 /**
- * Asks OTPless now whether the session is still good, for instance before something that matters.
+ * Asks OTPless now whether the session is still good, for instance before something that matters. Look at the answer: a
+ * session that OTPless has ended comes back as `signedOut`, with the reason, and is no error.
  *
  * Permission: `otpless:allow-verify-session`, part of `otpless:default`.
  *
- * @throws {@link OtplessError}: `rejected` if the session is over (it has then ended here too); `network` or `server` if
- *   nobody could say (the session is kept).
+ * @throws {@link OtplessError}: `notSignedIn` if there was nobody to ask about; `network` or `server` if nobody could say
+ *   (the session is kept).
  * @example
  * ```ts
  * import { verifySession } from "tauri-plugin-otpless-api";
  *
- * await verifySession();
- * // Still signed in, says OTPless: go on with the payment.
+ * const session = await verifySession();
+ * if (session.status !== "active") throw new Error("sign in again before you pay");
  * ```
  */
 export function verifySession(): Promise<Session> {

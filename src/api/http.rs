@@ -1,10 +1,14 @@
 //! One hardened HTTP client: verified TLS 1.2 or newer, no redirects, no cookies, bounded in time and size.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use reqwest::{
     Method, StatusCode, Url,
-    header::{DATE, HeaderMap, RETRY_AFTER},
+    header::{AGE, DATE, HeaderMap, RETRY_AFTER},
     redirect,
 };
 use zeroize::Zeroizing;
@@ -22,6 +26,9 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Largest answer read from the session API: four tokens of the longest accepted kind and their JSON.
 pub(crate) const MAX_ANSWER_BYTES: usize = 72 * 1024;
+
+/// A `Date` is taken for the present only if the answer came within this.
+const DATE_IS_FRESH: Duration = Duration::from_secs(5);
 
 /// A `Retry-After` beyond this is taken as this: a server's typo must not lock a user out for a year.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -88,9 +95,11 @@ impl HttpClient {
             // `Bytes` from an owner, so that the buffer is wiped when the last part of the stack lets go of it.
             request = request.body(reqwest::Body::from(bytes_of(body)));
         }
+        let asked = Instant::now();
         let mut response = request.send().await.map_err(transport_error)?;
         let status = response.status();
-        let date = header(response.headers(), DATE.as_str()).and_then(parse_http_date);
+        // A date that took long to get here, or stood in a cache, says little about now.
+        let date = server_date(response.headers()).filter(|_| asked.elapsed() < DATE_IS_FRESH);
         let retry_after = retry_after(response.headers(), date);
         let mut body = Zeroizing::new(Vec::with_capacity(limit.min(4096)));
         while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
@@ -143,6 +152,12 @@ fn tls_config() -> Result<rustls::ClientConfig> {
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
+}
+
+/// The server's `Date`, moved on by the time it stood in a cache.
+fn server_date(headers: &HeaderMap) -> Option<Timestamp> {
+    let age = header(headers, AGE.as_str()).and_then(|age| age.trim().parse().ok()).unwrap_or(0);
+    Some(parse_http_date(header(headers, DATE.as_str())?)? + Duration::from_secs(age))
 }
 
 /// `Retry-After` in seconds or as a date, which is read against the server's own `Date`.

@@ -119,6 +119,8 @@ fn parse(document: &[u8]) -> Option<HashMap<String, RsaKey>> {
 struct Keys {
     by_id: HashMap<String, RsaKey>,
     fetched_at: Option<Timestamp>,
+    /// When they were fetched in this run, by the monotonic clock; `None` for kept ones.
+    first_hand: Option<Duration>,
     /// Monotonic, so that a wrong wall clock cannot turn the cooldown off.
     next_fetch: Option<Duration>,
 }
@@ -172,7 +174,7 @@ impl Keys {
         }
         let fetched_at = Timestamp(saved.get("fetchedAt")?.as_i64()?);
         let document = serde_json::to_vec(&json!({ "keys": saved.get("keys")? })).ok()?;
-        Some(Self { by_id: parse(&document)?, fetched_at: Some(fetched_at), next_fetch: None })
+        Some(Self { by_id: parse(&document)?, fetched_at: Some(fetched_at), ..Self::default() })
     }
 
     fn age(&self, now: Timestamp) -> Option<Duration> {
@@ -187,7 +189,10 @@ impl Inner {
 
     fn find(&self, kid: &str) -> Option<RsaKey> {
         let keys = self.lock();
-        let fresh = keys.age(self.clock.now()).is_some_and(|age| age <= KEY_MAX_AGE);
+        let by_wall = keys.age(self.clock.now());
+        // A clock that is put right must not make keys too old that came a moment ago.
+        let awake = keys.first_hand.map(|at| self.clock.monotonic().saturating_sub(at));
+        let fresh = by_wall.into_iter().chain(awake).min().is_some_and(|age| age <= KEY_MAX_AGE);
         keys.by_id.get(kid).filter(|_| fresh).cloned()
     }
 
@@ -207,8 +212,12 @@ impl Inner {
             Ok((by_id, server_date)) => {
                 let fetched_at = self.clock.now();
                 let saved: Vec<_> = by_id.iter().map(|(kid, key)| key.to_jwk(kid)).collect();
-                *keys =
-                    Keys { by_id, fetched_at: Some(fetched_at), next_fetch: Some(now + KEY_FETCH_COOLDOWN) };
+                *keys = Keys {
+                    by_id,
+                    fetched_at: Some(fetched_at),
+                    first_hand: Some(now),
+                    next_fetch: Some(now + KEY_FETCH_COOLDOWN),
+                };
                 drop(keys);
                 self.log.put(
                     LOG_KEY,
@@ -238,6 +247,10 @@ impl TokenVerifier for JwksVerifier {
         Box::pin(async move {
             flight.await.unwrap_or_else(|_| Err(Error::internal("the key fetch ended without a result")))
         })
+    }
+
+    fn keys_are_first_hand(&self) -> bool {
+        self.0.lock().first_hand.is_some()
     }
 
     fn keys_are_due(&self) -> bool {

@@ -35,6 +35,11 @@ pub trait TokenVerifier: fmt::Debug + Send + Sync + 'static {
 
     /// Whether the keys at hand are due for a routine renewal.
     fn keys_are_due(&self) -> bool;
+
+    /// Whether the keys at hand came from the issuer in this run. Kept ones come from a file that other programs, and
+    /// pages with a permission for tauri-plugin-store, can write: enough to show a stored session again without a
+    /// network, not enough to begin a session or to end one.
+    fn keys_are_first_hand(&self) -> bool;
 }
 
 /// What a key fetch brought beside the keys.

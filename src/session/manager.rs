@@ -23,9 +23,10 @@ use tokio::{
 
 use super::{
     activity::Policy,
+    live::Live,
     schedule::{self, Job, Now, Plan},
     snapshot::{Diagnostics, EndReason, Session, SessionStatus, Storage},
-    state::{Live, Phase, Revoke, State},
+    state::{Phase, Revoke, State},
 };
 use crate::{
     activity_log::ActivityLog,
@@ -50,6 +51,7 @@ pub const MIN_EXCHANGE_INTERVAL: Duration = Duration::from_secs(10);
 
 const ACTIVITY_KEY: &str = "activity";
 const ENDED_KEY: &str = "ended";
+const SIGNED_OUT_KEY: &str = "signedOutAt";
 
 /// How many ended sign-ins are remembered outside the keychain.
 const MAX_ENDED: usize = 16;
@@ -109,6 +111,8 @@ pub(super) struct Inner {
     generation: Arc<AtomicU64>,
     state: Mutex<State>,
     published: watch::Sender<Session>,
+    /// How much is under way that must not be lost with the process.
+    essential: watch::Sender<usize>,
     pub(super) wake: Notify,
     pub(super) refreshing: SingleFlight<Result<()>>,
     pub(super) verifying: SingleFlight<Result<()>>,
@@ -132,6 +136,7 @@ impl SessionManager {
             generation: Arc::default(),
             state: Mutex::default(),
             published: watch::Sender::new(Session::default()),
+            essential: watch::Sender::new(0),
             wake: Notify::new(),
             refreshing: SingleFlight::default(),
             verifying: SingleFlight::default(),
@@ -170,7 +175,16 @@ impl SessionManager {
     /// Something happened after which deadlines and clocks are worth a look: the app came back to the front, the
     /// machine woke up.
     pub fn look(&self) {
+        self.0.update_quietly(|state, _| state.retries.store_may_be_back());
         self.0.wake.notify_one();
+    }
+
+    /// Waits until nothing is under way that would be lost with the process: an exchange whose tokens are not stored
+    /// yet, an erase. At most `bound`; answers whether all of it was done.
+    pub async fn settle(&self, bound: Duration) -> bool {
+        let mut essential = self.0.essential.subscribe();
+        let idle = tokio::time::timeout(bound, essential.wait_for(|under_way| *under_way == 0));
+        idle.await.is_ok_and(|idle| idle.is_ok())
     }
 
     /// What a developer wants to know.
@@ -214,6 +228,7 @@ impl Inner {
         let (result, changed, ended) = {
             let mut state = self.lock();
             let now = self.now();
+            state.notice_clock(now);
             let ended = state.overdue(&self.policy, now).and_then(|reason| {
                 let sign_in = state.live().map(|live| live.record.sign_in.clone());
                 self.end_locked(&mut state, reason, Revoke::Yes);
@@ -311,6 +326,7 @@ impl Inner {
         self.read(|state, now| match &state.phase {
             Phase::SignedIn(live) => Ok((self.generation(), look(live, state, now))),
             Phase::SignedOut(_) => Err(Error::not_signed_in()),
+            Phase::Replacing(_) => Err(Error::session_changed()),
             Phase::Restoring => Err(Error::new(
                 ErrorKind::StorageUnavailable,
                 "it is not known yet whether somebody is signed in: the keychain does not answer. \
@@ -369,8 +385,35 @@ impl Inner {
         self.ended().iter().any(|id| id == sign_in.as_str())
     }
 
+    /// Remembers a logout of whatever the keychain holds: it did not answer, so it is not known what that is.
+    pub(super) fn log_signed_out(&self, at: Option<Timestamp>) {
+        if at.is_some() || self.signed_out_at().is_some() {
+            self.log.put(SIGNED_OUT_KEY, json!(at));
+        }
+    }
+
+    pub(super) fn signed_out_at(&self) -> Option<Timestamp> {
+        self.log.get(SIGNED_OUT_KEY)?.as_i64().map(Timestamp)
+    }
+
     fn ended(&self) -> Vec<String> {
         self.log.get(ENDED_KEY).and_then(|ids| serde_json::from_value(ids).ok()).unwrap_or_default()
+    }
+}
+
+/// Marks work that must not be lost with the process, while it lives.
+pub(super) struct Essential(Arc<Inner>);
+
+impl Essential {
+    pub(super) fn start(inner: &Arc<Inner>) -> Self {
+        inner.essential.send_modify(|under_way| *under_way += 1);
+        Self(inner.clone())
+    }
+}
+
+impl Drop for Essential {
+    fn drop(&mut self) {
+        self.0.essential.send_modify(|under_way| *under_way -= 1);
     }
 }
 

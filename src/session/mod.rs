@@ -19,10 +19,12 @@
 //! `snapshot` is what the world may see. Nothing here knows of Tauri.
 
 pub mod activity;
+mod live;
 pub(crate) mod lock;
 pub(crate) mod manager;
 mod refresh;
 mod restore;
+mod retry;
 mod revocation;
 pub(crate) mod schedule;
 mod sign_in;

@@ -9,61 +9,73 @@ use std::sync::Arc;
 
 use super::{
     SessionManager,
+    live::Live,
     lock::RefreshLock,
-    manager::{Inner, MIN_EXCHANGE_INTERVAL, Running},
+    manager::{Essential, Inner, MIN_EXCHANGE_INTERVAL, Running},
     revocation::lost,
     schedule::{Job, Pace},
-    snapshot::{EndReason, Exchange, Session, SessionStatus, Storage},
-    state::{Live, Phase, Revoke},
+    snapshot::{EndReason, Exchange, Session, Storage},
+    state::{Phase, Revoke},
 };
 use crate::{
     api::{ApiError, Refreshed, Verdict},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     jwt::{Claims, Unverified},
     secret::Tokens,
     store::{
         StoreError,
-        record::SessionRecord,
+        record::{SessionRecord, Unreadable},
         vault::{Commit, Expect, Stored},
     },
 };
 
 impl SessionManager {
     /// Renews the session token now. Callers share one exchange; one that went well is not repeated within
-    /// [`MIN_EXCHANGE_INTERVAL`] while its token is good, one that failed not before its back-off has passed.
+    /// [`MIN_EXCHANGE_INTERVAL`], one that failed not for a minute, or for as long as the server asked.
     ///
     /// # Errors
     ///
     /// `NotSignedIn`, `Rejected` (the session has ended), or why the exchange failed; the session is kept then.
     pub async fn refresh(&self) -> Result<Session> {
         self.0.wait_for_restore().await;
-        let (_, recent) = self.0.with_live(|live, state, now| {
-            let refreshed = state.status(now) == SessionStatus::Active
-                && live.refreshed.is_some_and(|at| now.monotonic < at + MIN_EXCHANGE_INTERVAL);
-            match &state.last_refresh {
-                Some(Exchange { error: Some(error), .. }) if state.retries.refresh.is_waiting(now) => {
-                    Some(Err(error.clone()))
-                }
-                _ => refreshed.then_some(Ok(())),
-            }
-        })?;
-        match recent {
-            Some(result) => result?,
-            None => self.0.refresh_shared().await?,
-        }
+        self.0.refresh_on_request().await?;
         Ok(self.current())
     }
 }
 
 impl Inner {
+    /// The exchange as callers get it: shared, and not more often than the server should bear (requirement D9).
+    pub(super) async fn refresh_on_request(self: &Arc<Self>) -> Result<()> {
+        let (_, recent) = self.with_live(|live, state, now| {
+            let recent = live.refreshed.is_some_and(|at| now.monotonic < at + MIN_EXCHANGE_INTERVAL);
+            if !recent && !state.retries.refresh.holds_callers(now) {
+                return None;
+            }
+            let failed = state.last_refresh.as_ref().and_then(|exchange| exchange.error.clone());
+            Some(failed.map_or(Ok(()), Err))
+        })?;
+        match recent {
+            Some(outcome) => outcome,
+            None => self.refresh_shared().await,
+        }
+    }
+
     /// Joins the exchange under way or starts one.
     pub(super) async fn refresh_shared(self: &Arc<Self>) -> Result<()> {
         let inner = self.clone();
         let flight = self.refreshing.run(&self.runtime, || inner.refresh_once());
-        flight.await.unwrap_or_else(|_| Err(lost()))
+        match flight.await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let random = self.random();
+                self.update(|state, now| state.retries.refresh.failed(Pace::Exchange, now, None, random));
+                Err(lost())
+            }
+        }
     }
 
     async fn refresh_once(self: Arc<Self>) -> Result<()> {
+        let _essential = Essential::start(&self);
         let _running = Running::start(&self, Job::Refresh);
         let (generation, ()) = self.with_live(|_, _, _| ())?;
         let outcome = self.refresh_locked(generation).await;
@@ -76,7 +88,7 @@ impl Inner {
                 state.counters.refresh_failures += 1;
                 // A session that began meanwhile has failed at nothing yet.
                 if self.generation() == generation {
-                    state.retries.refresh.failed(Pace::Exchange, now, error.retry_after(), random);
+                    state.retries.refresh.failed_with(error, now, random);
                 }
             }
         });
@@ -90,8 +102,16 @@ impl Inner {
 
     async fn refresh_locked(self: &Arc<Self>, generation: u64) -> Result<()> {
         let _lock = RefreshLock::acquire(self.refresh_lock.clone()).await?;
-        if self.adopt_from_store(generation).await == Adopted::Settled {
-            return Ok(());
+        match self.adopt_from_store(generation).await {
+            Adopted::Settled => return Ok(()),
+            Adopted::NotOurs => {
+                return Err(Error::new(
+                    ErrorKind::Storage,
+                    "a newer version of this app has taken the stored session over; restart the app to use that \
+                     version. The session is kept in memory until its token expires",
+                ));
+            }
+            Adopted::Nothing => {}
         }
         let record = self.still_live(generation, |live| live.record.clone())?;
         let answer = self.api.refresh(&record.tokens.refresh_token, record.state.as_deref()).await;
@@ -152,9 +172,16 @@ impl Inner {
         {
             return Err(foreign("a refresh token in the place of a session token"));
         }
+        // Their claims are alike, so a refresh token could pass for a session token (requirement B8).
+        let session_token = tokens.session_token.expose();
+        if session_token == tokens.refresh_token.expose()
+            || session_token == old.tokens.refresh_token.expose()
+        {
+            return Err(foreign("a refresh token in the place of a session token"));
+        }
         let last_active_at = self.still_live(generation, |live| live.last_active_at)?;
         let record = SessionRecord {
-            rotation: old.rotation + 1,
+            rotation: old.rotation.saturating_add(1),
             tokens,
             expires_at: session.as_ref().map(Claims::expires_at),
             refresh_expires_at: match &refresh {
@@ -193,9 +220,9 @@ impl Inner {
         let expect = |record: &SessionRecord| {
             let (sign_in, rotation) = (record.sign_in.clone(), record.rotation);
             if ever_stored {
-                Expect::Rotation { sign_in, rotation: rotation - 1 }
+                Expect::Rotation { sign_in, rotation: rotation.saturating_sub(1) }
             } else {
-                Expect::NotNewer { sign_in, rotation }
+                Expect::NotNewer { sign_in, rotation, may_be_absent: true }
             }
         };
         let outcome = loop {
@@ -208,7 +235,7 @@ impl Inner {
                 // A heartbeat of another process renewed the session token meanwhile. Ours came with the refresh
                 // token that is good now, so ours goes on top.
                 Ok(Commit::Conflict(Stored::Session(there))) if there.sign_in == record.sign_in => {
-                    record.rotation = there.rotation + 1;
+                    record.rotation = there.rotation.saturating_add(1);
                 }
                 outcome => break outcome,
             }
@@ -251,20 +278,14 @@ impl Inner {
 
     /// Reads the keychain again and takes over what another process has put there.
     pub(super) async fn adopt_from_store(self: &Arc<Self>, generation: u64) -> Adopted {
-        let Ok((ours, stored, ever_stored)) =
-            self.still_live(generation, |live| (live.record.clone(), live.stored, live.ever_stored))
+        let Ok((sign_in, ever_stored)) =
+            self.still_live(generation, |live| (live.record.sign_in.clone(), live.ever_stored))
         else {
             return Adopted::Settled;
         };
         match self.vault.read().await {
-            Ok(Stored::Session(there)) if there.sign_in == ours.sign_in => {
-                // What is in the keychain is counted; what could not be put there is compared by its age.
-                let supersedes = if stored {
-                    there.rotation > ours.rotation
-                } else {
-                    ours.refresh_expires_at.is_some() && there.is_newer_than(&ours)
-                };
-                if !supersedes {
+            Ok(Stored::Session(there)) if there.sign_in == sign_in => {
+                if self.still_live(generation, |live| live.is_superseded_by(&there)) != Ok(true) {
                     return Adopted::Nothing;
                 }
                 self.adopt_rotated(generation, *there)
@@ -277,6 +298,7 @@ impl Inner {
                 self.end(generation, EndReason::Logout, Revoke::No);
                 Adopted::Settled
             }
+            Ok(Stored::Unreadable(Unreadable::FromTheFuture)) if ever_stored => Adopted::NotOurs,
             _ => Adopted::Nothing,
         }
     }
@@ -321,9 +343,7 @@ impl Inner {
                 return;
             }
             self.next_generation(state);
-            let mut live = Live::new(record, claims, now, random);
-            live.stored = true;
-            live.ever_stored = true;
+            let live = Live::stored(record, claims, now, random);
             state.phase = Phase::SignedOut(None);
             state.sign_in(live, Storage::Keychain, None);
         });
@@ -335,6 +355,8 @@ impl Inner {
 pub(super) enum Adopted {
     /// Nothing newer: our tokens are the ones to use.
     Nothing,
+    /// A newer version of the app keeps its session there; an exchange could spend the token it has.
+    NotOurs,
     /// The matter is settled without an exchange: newer tokens were adopted, or the session is over.
     Settled,
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::{
     activity,
+    live::Live,
     manager::Inner,
     schedule::{Now, Pace},
     snapshot::{EndReason, Storage},
-    state::{Live, PendingErase, Phase, Revoke, State},
+    state::{PendingErase, Phase, Revoke, State},
 };
 use crate::{
     jwt::{Claims, Unverified},
@@ -15,7 +16,7 @@ use crate::{
         StoreError,
         outbox::{self, Revocation},
         record::{SessionRecord, Unreadable},
-        vault::Stored,
+        vault::{Erase, Stored},
     },
 };
 
@@ -27,6 +28,10 @@ impl Inner {
         let random = self.random();
         let ended = self.update(|state, now| {
             if self.generation() != generation || !matches!(state.phase, Phase::Restoring) {
+                // Somebody signed in or out first. What earlier runs could not deliver is still owed.
+                if let Ok((_, revocations)) = loaded {
+                    self.take_waiting(state, revocations, now);
+                }
                 return None;
             }
             match loaded {
@@ -42,7 +47,9 @@ impl Inner {
                     state.storage = Storage::Unavailable;
                     state.storage_error = Some(error.to_string());
                     state.phase = Phase::Restoring;
-                    state.retries.restore.failed(Pace::Quick, now, None, random);
+                    // Whoever dismissed the question to unlock it is not asked again right away.
+                    let pace = if error == StoreError::Locked { Pace::Exchange } else { Pace::Quick };
+                    state.retries.restore.failed(pace, now, None, random);
                     None
                 }
             }
@@ -64,8 +71,10 @@ impl Inner {
         now: Now,
         random: u32,
     ) -> Option<crate::store::record::SignInId> {
+        let signed_out_at = self.signed_out_at();
         let over = |record: &SessionRecord| {
             self.is_ended(&record.sign_in)
+                || signed_out_at.is_some_and(|at| record.started_at <= at)
                 || revocations.iter().any(|r| r.session_id == record.tokens.session_id)
         };
         match stored {
@@ -74,8 +83,11 @@ impl Inner {
                 tracing::warn!("the stored session is damaged and will be erased");
                 state.phase = Phase::SignedOut(Some(EndReason::StoreCorrupt));
                 state.storage_error = Some("what the keychain held was damaged and has been erased".into());
-                state.pending_erase =
-                    Some(PendingErase { sign_in: None, revocation: None, generation: self.generation() });
+                state.pending_erase = Some(PendingErase {
+                    erase: Erase::Damaged,
+                    revocation: None,
+                    generation: self.generation(),
+                });
             }
             Stored::Unreadable(Unreadable::FromTheFuture) => {
                 tracing::warn!("the stored session was written by a newer version; it is left alone");
@@ -89,9 +101,11 @@ impl Inner {
             Stored::Session(record) if over(&record) => {
                 // The end had been decided and only the erase did not get through (requirement C11).
                 state.phase = Phase::SignedOut(Some(EndReason::Logout));
+                let revocation = record.revocation();
+                outbox::add(&mut state.waiting, revocation.clone());
                 state.pending_erase = Some(PendingErase {
-                    sign_in: Some(record.sign_in.clone()),
-                    revocation: None,
+                    erase: Erase::SignIn(record.sign_in.clone()),
+                    revocation: Some(revocation),
                     generation: self.generation(),
                 });
             }
@@ -100,10 +114,10 @@ impl Inner {
                 let mut live = match self.check_restored(&record) {
                     Ok(claims) => {
                         let record = self.completed(*record, claims.as_ref());
-                        Live::new(Arc::new(record), claims, now, random)
+                        Live::stored(Arc::new(record), claims, now, random)
                     }
                     Err(()) => {
-                        let live = Live::new(Arc::new(*record), None, now, random);
+                        let live = Live::stored(Arc::new(*record), None, now, random);
                         let sign_in = live.record.sign_in.clone();
                         state.phase = Phase::SignedIn(Box::new(live));
                         self.end_locked(state, EndReason::InvalidToken, Revoke::No);
@@ -111,8 +125,6 @@ impl Inner {
                         return Some(sign_in);
                     }
                 };
-                live.stored = true;
-                live.ever_stored = true;
                 live.last_active_at = activity::latest_known(live.record.last_active_at, logged, now.wall);
                 live.activity_logged_at = live.last_active_at;
                 // Due with the first sign of the user, if that comes long after the last.
@@ -124,9 +136,22 @@ impl Inner {
         None
     }
 
+    /// Reads what earlier runs could not deliver, if that has not been done: the keychain may have been locked then.
+    pub(super) async fn read_outbox(&self) {
+        if self.read(|state, _| state.outbox_read) {
+            return;
+        }
+        if let Ok((_, revocations)) = self.vault.load().await {
+            self.update(|state, now| self.take_waiting(state, revocations, now));
+        }
+    }
+
     fn take_waiting(&self, state: &mut State, revocations: Vec<Revocation>, now: Now) {
+        state.outbox_read = true;
         for revocation in revocations {
-            if revocation.expires_at > now.wall {
+            let in_use =
+                state.live().is_some_and(|live| live.record.tokens.session_id == revocation.session_id);
+            if revocation.expires_at > now.wall && !in_use {
                 outbox::add(&mut state.waiting, revocation);
             }
         }
@@ -141,6 +166,8 @@ impl Inner {
             {
                 Ok(Some(claims))
             }
+            // Kept keys may be wrong or planted; only the issuer's own end a session.
+            _ if !self.verifier.keys_are_first_hand() => Ok(None),
             Ok(_) | Err(Unverified::Invalid(_)) => Err(()),
             Err(Unverified::UnknownKey) => Ok(None),
         }
@@ -170,7 +197,11 @@ impl Inner {
             return;
         };
         let expect = if ever_stored {
-            Expect::NotNewer { sign_in: record.sign_in.clone(), rotation: record.rotation }
+            Expect::NotNewer {
+                sign_in: record.sign_in.clone(),
+                rotation: record.rotation,
+                may_be_absent: false,
+            }
         } else {
             Expect::Anything
         };
@@ -178,10 +209,11 @@ impl Inner {
         if let Ok(Commit::Conflict(there)) = &outcome {
             outcome = match there {
                 Stored::Session(there)
-                    if there.sign_in == record.sign_in && !there.is_newer_than(&record) =>
+                    if there.sign_in == record.sign_in
+                        && self.still_live(generation, |live| live.is_superseded_by(there)) == Ok(false) =>
                 {
                     // A renewal by another process that did not know of our refresh: ours goes on top, next time.
-                    let above = there.rotation + 1;
+                    let above = there.rotation.saturating_add(1);
                     let raised = self.update_live(generation, |state, _| {
                         if let Some(live) = state.live_mut().filter(|live| live.record == record) {
                             Arc::make_mut(&mut live.record).rotation = above;
@@ -232,6 +264,7 @@ impl Inner {
         if updated.is_err() {
             tracing::debug!("the session ended while it was being stored");
         }
+        self.read_outbox().await;
         self.note_waiting_revocations().await;
     }
 

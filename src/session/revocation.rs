@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::{
     SessionManager,
-    manager::{Inner, Running},
+    manager::{Essential, Inner, Running},
     schedule::{Job, Pace},
     snapshot::{EndReason, Session, Storage},
     state::{PendingErase, Phase, Revoke},
 };
-use crate::{api::Verdict, error::Error};
+use crate::{api::Verdict, error::Error, store::vault::Erase};
 
 impl SessionManager {
     /// Signs the user out, with or without a network: the generation moves on, the keychain entry is erased, memory is
@@ -30,7 +30,10 @@ impl SessionManager {
 impl Inner {
     async fn end_by_user(self: Arc<Self>) {
         let ended = self.update_quietly(|state, _| {
-            let sign_in = state.live().map(|live| live.record.sign_in.clone());
+            let sign_in = match &state.phase {
+                Phase::SignedIn(live) | Phase::Replacing(live) => Some(live.record.sign_in.clone()),
+                Phase::Restoring | Phase::SignedOut(_) => None,
+            };
             let generation = self.next_generation(state);
             state.user_actions += 1;
             state.end(generation, EndReason::Logout, Revoke::Yes);
@@ -39,14 +42,17 @@ impl Inner {
             }
             // Whatever stands in the keychain goes: who signs out of an app means all of it.
             let revocation = state.pending_erase.take().and_then(|pending| pending.revocation);
-            state.pending_erase = Some(PendingErase { sign_in: None, revocation, generation });
+            state.pending_erase = Some(PendingErase { erase: Erase::Anything, revocation, generation });
             state.retries.revoke.succeeded();
             sign_in
         });
         if let Some(sign_in) = ended {
             self.log_ended(&sign_in);
         }
+        // Until the erase got through: whatever turns out to be in the keychain is over (requirement C11).
+        self.log_signed_out(Some(self.now().wall));
         {
+            let _essential = Essential::start(&self);
             let _running = Running::start(&self, Job::Erase);
             self.clone().erase().await;
         }
@@ -59,7 +65,11 @@ impl Inner {
     pub(super) async fn erase(self: Arc<Self>) {
         let Some(pending) = self.read(|state, _| state.pending_erase.clone()) else { return };
         let guard = self.guard(pending.generation);
-        let outcome = self.vault.end(pending.sign_in, pending.revocation, Some(guard)).await;
+        let everything = matches!(pending.erase, Erase::Anything);
+        let outcome = self.vault.end(pending.erase, pending.revocation, Some(guard)).await;
+        if everything && outcome.is_ok() {
+            self.log_signed_out(None);
+        }
         let random = self.random();
         self.update_quietly(|state, now| {
             if state.pending_erase.as_ref().is_none_or(|p| p.generation != pending.generation) {

@@ -109,6 +109,16 @@ pub(crate) struct Now {
     pub(crate) monotonic: Duration,
 }
 
+impl Now {
+    /// How far the wall clock went ahead of the monotonic one since `before`, in milliseconds; negative if it was set
+    /// back.
+    pub(crate) fn apart_from(self, before: Self) -> i64 {
+        let wall = self.wall.0.saturating_sub(before.wall.0);
+        let monotonic = self.monotonic.saturating_sub(before.monotonic).as_millis();
+        wall.saturating_sub(i64::try_from(monotonic).unwrap_or(i64::MAX))
+    }
+}
+
 impl When {
     /// Time left until it is due; zero if it is.
     fn left(self, now: Now) -> Duration {

@@ -6,18 +6,23 @@ use serde_json::Value;
 
 use super::{
     SessionManager,
-    manager::Inner,
+    live::Live,
+    manager::{Essential, Inner},
+    revocation::lost,
+    schedule::Pace,
     snapshot::{Session, Storage},
-    state::{Live, Phase},
+    state::Phase,
 };
 use crate::{
     api::sign_in::SignIn,
     error::{Error, ErrorKind, Result},
     jwt::{Claims, Unverified},
+    secret::SessionId,
+    single_flight::SingleFlight,
     store::{
-        outbox,
+        StoreError, outbox,
         record::{SessionRecord, SignInId},
-        vault::{Commit, Expect, Stored},
+        vault::{Commit, Erase, Expect, Stored},
     },
 };
 
@@ -32,15 +37,30 @@ impl SessionManager {
     /// logout or another sign-in came first.
     pub async fn start_session(&self, result: Value) -> Result<Session> {
         self.0.wait_for_restore().await;
-        let before = self.0.read(|state, _| state.user_actions);
         let sign_in = SignIn::from_json(result)?;
-        let verified = self.0.verify_sign_in(&sign_in).await?;
-        // From here on the caller may go away; the session is stored all the same (requirement C2).
+        let flight = self.0.claim(&sign_in.tokens.session_id);
         let inner = self.0.clone();
-        let stored =
-            self.0.runtime.spawn(async move { inner.adopt_sign_in(before, sign_in, verified).await });
-        stored.await.unwrap_or_else(|_| Err(Error::internal("the sign-in ended without a result")))?;
+        let before = self.0.read(|state, _| state.user_actions);
+        // Detached: the caller may go away, the session is stored all the same (requirement C2).
+        let started = flight.run(&self.0.runtime, || inner.begin(before, sign_in));
+        started.await.unwrap_or_else(|_| Err(lost()))?;
         Ok(self.current())
+    }
+}
+
+/// Ends a claim however the sign-in ends.
+struct Claim {
+    inner: Arc<Inner>,
+    session_id: SessionId,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.inner.update_quietly(|state, _| {
+            if state.claiming.as_ref().is_some_and(|(id, _)| *id == self.session_id) {
+                state.claiming = None;
+            }
+        });
     }
 }
 
@@ -57,16 +77,18 @@ impl Inner {
         let verified = loop {
             let session = self.verifier.verify(sign_in.tokens.session_token.expose());
             let refresh = self.verifier.verify(sign_in.tokens.refresh_token.expose());
-            match (session, refresh) {
+            match (&session, &refresh) {
                 (Err(Unverified::Invalid(why)), _) => return Err(unverifiable(field, why)),
                 (_, Err(Unverified::Invalid(why))) => return Err(unverifiable("refreshToken", why)),
-                (Ok(session), Ok(refresh)) => {
+                (Ok(claims), Ok(refresh_claims)) => {
                     let server_now = self.read(|state, now| state.server_now(now));
                     let in_time =
-                        session.is_acceptable_at(server_now) && refresh.is_acceptable_at(server_now);
+                        claims.is_acceptable_at(server_now) && refresh_claims.is_acceptable_at(server_now);
                     // Before a token is called expired the server is asked what time it is.
-                    if in_time || fetched || self.read(|state, _| state.skew_known) {
-                        break Verified { session, refresh };
+                    // Kept keys may have been planted: a session begins only with keys from the issuer itself.
+                    let first_hand = self.verifier.keys_are_first_hand();
+                    if first_hand && (in_time || fetched || self.read(|state, _| state.skew_known)) {
+                        break Verified { session: claims.clone(), refresh: refresh_claims.clone() };
                     }
                 }
                 _ if fetched => {
@@ -76,6 +98,12 @@ impl Inner {
             }
             let keys = self.verifier.fetch_keys().await?;
             if !keys.fetched {
+                if let (Ok(session), Ok(refresh), true) =
+                    (session, refresh, self.verifier.keys_are_first_hand())
+                {
+                    // The key is known and only the time is in question: it stands as it is.
+                    break Verified { session, refresh };
+                }
                 return Err(Error::new(
                     ErrorKind::Server,
                     "the sign-in cannot be verified now: its key is not known, and the key set was fetched only a \
@@ -114,12 +142,39 @@ impl Inner {
         Ok(())
     }
 
-    async fn adopt_sign_in(self: Arc<Self>, before: u64, sign_in: SignIn, verified: Verified) -> Result<()> {
+    /// The flight of this sign-in, joined by everyone who brings the same one: an SDK that calls back twice, or two
+    /// windows, must not make two sessions of it of which the second revokes the first.
+    fn claim(&self, session_id: &SessionId) -> Arc<SingleFlight<Result<()>>> {
+        self.update_quietly(|state, _| match &state.claiming {
+            Some((claimed, flight)) if claimed == session_id => flight.clone(),
+            _ => {
+                let flight = Arc::new(SingleFlight::default());
+                state.claiming = Some((session_id.clone(), flight.clone()));
+                flight
+            }
+        })
+    }
+
+    async fn begin(self: Arc<Self>, before: u64, sign_in: SignIn) -> Result<()> {
+        let _essential = Essential::start(&self);
+        let _claim = Claim { inner: self.clone(), session_id: sign_in.tokens.session_id.clone() };
+        let verified = self.verify_sign_in(&sign_in).await?;
+        let running = self.read(|state, _| {
+            state.live().is_some_and(|live| live.record.tokens.session_id == sign_in.tokens.session_id)
+        });
+        if running {
+            // Brought once more. What is there may have been refreshed since, and then these tokens are spent.
+            return Ok(());
+        }
         let record = Arc::new(self.new_record(sign_in, &verified));
-        // Claim the next generation first: a refresh of the old session that is under way is dropped from here on.
+        // A new generation, before anything is stored: what is under way for the old session is dropped from here on.
         let generation = self.update_quietly(|state, _| {
             (state.user_actions == before).then(|| {
                 state.user_actions += 1;
+                state.phase = match std::mem::replace(&mut state.phase, Phase::Restoring) {
+                    Phase::SignedIn(old) => Phase::Replacing(old),
+                    other => other,
+                };
                 self.next_generation(state)
             })
         });
@@ -128,12 +183,33 @@ impl Inner {
             return Err(Error::session_changed());
         };
         let stored = self.vault.commit(self.guard(generation), Expect::Anything, record.clone()).await;
-        let (storage, error) = match &stored {
-            Ok(Commit::Written { .. }) => (Storage::Keychain, None),
-            // Superseded is caught below, by the generation.
-            Ok(Commit::Superseded | Commit::Conflict(_)) => (Storage::Keychain, None),
-            Err(error) => (Storage::Ephemeral, Some(error.to_string())),
-        };
+        if !self.adopt_sign_in(generation, &record, verified, stored) {
+            // A logout or another sign-in came between the write and here; its erase may have come before our write.
+            self.revoke_dropped(&record).await;
+            return Err(Error::session_changed());
+        }
+        self.log_activity(&record.sign_in, record.last_active_at);
+        self.read_outbox().await;
+        self.note_waiting_revocations().await;
+        // In case the session id stood there, from a logout that a new sign-in with the same session has undone.
+        let session_id = record.tokens.session_id.clone();
+        if let Err(error) = self.vault.settle_revocation(session_id, self.now().wall).await {
+            tracing::debug!(%error, "the outbox could not be looked through");
+        }
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Makes `record` the session, if its generation is still the present one.
+    fn adopt_sign_in(
+        &self,
+        generation: u64,
+        record: &Arc<SessionRecord>,
+        verified: Verified,
+        stored: std::result::Result<Commit, StoreError>,
+    ) -> bool {
+        let error = stored.as_ref().err().map(ToString::to_string);
+        let storage = if error.is_none() { Storage::Keychain } else { Storage::Ephemeral };
         if let Some(error) = &error {
             tracing::warn!(%error, "the new session is kept in memory only");
         }
@@ -142,34 +218,29 @@ impl Inner {
             if self.generation() != generation {
                 return false;
             }
-            if let Phase::SignedIn(old) = &state.phase {
+            if let Phase::Replacing(old) = &state.phase {
                 outbox::add(&mut state.waiting, old.revocation());
             }
-            if let Ok(Commit::Written { replaced: Stored::Session(old) }) = &stored
-                && old.tokens.session_id != record.tokens.session_id
-            {
+            if let Ok(Commit::Written { replaced: Stored::Session(old) }) = &stored {
                 outbox::add(&mut state.waiting, old.revocation());
             }
             state.waiting.retain(|waiting| waiting.session_id != record.tokens.session_id);
-            let mut live = Live::new(record.clone(), Some(verified.session.clone()), now, jitter);
+            let mut live = Live::new(record.clone(), Some(verified.session), now, jitter);
             live.stored = storage == Storage::Keychain;
             live.ever_stored = live.stored;
             state.sign_in(live, storage, error);
-            if !matches!(storage, Storage::Keychain) {
-                state.retries.persist.failed(super::schedule::Pace::Quick, now, None, jitter);
+            if storage == Storage::Ephemeral {
+                state.retries.persist.failed(Pace::Quick, now, None, jitter);
             }
             true
         });
-        if !adopted {
-            // A logout came between the write and here; its erase may have come before our write.
-            self.revoke_dropped(&record).await;
-            return Err(Error::session_changed());
+        if adopted && storage == Storage::Keychain {
+            self.log_signed_out(None);
         }
-        self.log_activity(&record.sign_in, record.last_active_at);
-        self.note_waiting_revocations().await;
-        self.wake.notify_one();
-        tracing::info!(?storage, "signed in");
-        Ok(())
+        if adopted {
+            tracing::info!(?storage, "signed in");
+        }
+        adopted
     }
 
     fn new_record(&self, sign_in: SignIn, verified: &Verified) -> SessionRecord {
@@ -191,8 +262,16 @@ impl Inner {
     async fn revoke_dropped(&self, record: &SessionRecord) {
         let revocation = record.revocation();
         self.log_ended(&record.sign_in);
-        self.update_quietly(|state, _| outbox::add(&mut state.waiting, revocation.clone()));
-        if self.vault.end(Some(record.sign_in.clone()), Some(revocation), None).await.is_err() {
+        let in_use = self.update_quietly(|state, _| {
+            let id = &revocation.session_id;
+            let in_use = state.live().is_some_and(|live| live.record.tokens.session_id == *id);
+            if !in_use {
+                outbox::add(&mut state.waiting, revocation.clone());
+            }
+            in_use
+        });
+        let revocation = (!in_use).then_some(revocation);
+        if self.vault.end(Erase::SignIn(record.sign_in.clone()), revocation, None).await.is_err() {
             tracing::warn!("the keychain could not be told of a dropped sign-in");
         }
         self.wake.notify_one();

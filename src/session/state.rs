@@ -1,19 +1,23 @@
 //! The session as the manager holds it, and every way it may change. No I/O and no waiting here: what must be done
 //! outside is left as pending work, which [`upcoming`](State::upcoming) names.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     activity::{ACTIVITY_GRANULARITY, Policy},
-    schedule::{self, Duty, HEARTBEAT_INTERVAL, Job, Now, Pace, When},
+    live::Live,
+    retry::{Retries, Retry},
+    schedule::{Duty, HEARTBEAT_INTERVAL, Job, Now, Pace, When},
     snapshot::{Counters, EndReason, Exchange, Session, SessionStatus, Storage, UserClaims},
 };
 use crate::{
     clock::Timestamp,
-    jwt::Claims,
+    error::Result,
+    secret::SessionId,
+    single_flight::SingleFlight,
     store::{
         outbox::{self, Revocation},
-        record::{SessionRecord, SignInId},
+        vault::Erase,
     },
 };
 
@@ -26,63 +30,9 @@ pub(crate) enum Phase {
     Restoring,
     SignedOut(Option<EndReason>),
     SignedIn(Box<Live>),
-}
-
-/// A session that is not over.
-#[derive(Debug)]
-pub(crate) struct Live {
-    pub(crate) record: Arc<SessionRecord>,
-    /// Of the session token in `record`; `None` until it could be verified.
-    pub(crate) claims: Option<Claims>,
-    /// When to renew, by the server's clock.
-    pub(crate) refresh_at: Option<Timestamp>,
-    /// Whether `record` stands in the keychain as it is here.
-    pub(crate) stored: bool,
-    /// Whether any record of this sign-in was seen there: then its absence means somebody else ended it.
-    pub(crate) ever_stored: bool,
-    pub(crate) last_active_at: Timestamp,
-    pub(crate) activity_logged_at: Timestamp,
-    pub(crate) warned: bool,
-    pub(crate) heartbeat_at: Timestamp,
-    /// Monotonic time of the last successful refresh or authenticate.
-    pub(crate) refreshed: Option<Duration>,
-    pub(crate) verified: Option<Duration>,
-    pub(crate) jitter: u32,
-}
-
-impl Live {
-    pub(crate) fn new(record: Arc<SessionRecord>, claims: Option<Claims>, now: Now, jitter: u32) -> Self {
-        let last_active_at = record.last_active_at.min(now.wall);
-        let mut live = Self {
-            record: record.clone(),
-            claims: None,
-            refresh_at: None,
-            stored: false,
-            ever_stored: false,
-            last_active_at,
-            activity_logged_at: last_active_at,
-            warned: false,
-            heartbeat_at: now.wall,
-            refreshed: None,
-            verified: None,
-            jitter,
-        };
-        live.set_tokens(record, claims);
-        live
-    }
-
-    pub(crate) fn set_tokens(&mut self, record: Arc<SessionRecord>, claims: Option<Claims>) {
-        self.refresh_at = claims.as_ref().map(|claims| {
-            let issued = claims.issued_at().unwrap_or(record.started_at);
-            schedule::refresh_at(issued, claims.expires_at(), self.jitter)
-        });
-        self.record = record;
-        self.claims = claims;
-    }
-
-    pub(crate) fn revocation(&self) -> Revocation {
-        self.record.revocation()
-    }
+    /// A new sign-in is being stored. The old session still shows, but nothing may be done with it or to it any more:
+    /// its generation is over.
+    Replacing(Box<Live>),
 }
 
 /// Whether the server still has to be told that a session is over.
@@ -92,45 +42,13 @@ pub(crate) enum Revoke {
     No,
 }
 
-/// An entry that must go. `None` erases whatever is there.
+/// An entry that must go.
 #[derive(Clone, Debug)]
 pub(crate) struct PendingErase {
-    pub(crate) sign_in: Option<SignInId>,
+    pub(crate) erase: Erase,
     pub(crate) revocation: Option<Revocation>,
     /// The generation that began with the end; a later one has its own session in the entry.
     pub(crate) generation: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Retry {
-    failures: u32,
-    not_before: Duration,
-}
-
-impl Retry {
-    pub(crate) fn failed(&mut self, pace: Pace, now: Now, retry_after: Option<Duration>, random: u32) {
-        self.failures = self.failures.saturating_add(1);
-        self.not_before = now.monotonic + schedule::retry_delay(pace, self.failures, retry_after, random);
-    }
-
-    pub(crate) fn succeeded(&mut self) {
-        *self = Self::default();
-    }
-
-    pub(crate) fn is_waiting(&self, now: Now) -> bool {
-        now.monotonic < self.not_before
-    }
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Retries {
-    pub(crate) restore: Retry,
-    pub(crate) refresh: Retry,
-    pub(crate) keys: Retry,
-    pub(crate) heartbeat: Retry,
-    pub(crate) persist: Retry,
-    pub(crate) erase: Retry,
-    pub(crate) revoke: Retry,
 }
 
 #[derive(Debug)]
@@ -149,6 +67,12 @@ pub(crate) struct State {
     /// Counts sign-ins and logouts: what a sign-in that is still being verified loses to. Deadlines and verdicts end
     /// a session too, but they say nothing against a new one.
     pub(crate) user_actions: u64,
+    /// The sign-in that is being verified or stored, and what those who bring the same one wait for.
+    pub(crate) claiming: Option<(SessionId, Arc<SingleFlight<Result<()>>>)>,
+    /// Whether the revocations of earlier runs have been read.
+    pub(crate) outbox_read: bool,
+    /// When the state was last looked at, to notice a clock that was changed.
+    looked: Option<Now>,
     pub(crate) last_refresh: Option<Exchange>,
     pub(crate) last_verify: Option<Exchange>,
     pub(crate) counters: Counters,
@@ -168,6 +92,9 @@ impl Default for State {
             retries: Retries::default(),
             running: HashSet::new(),
             user_actions: 0,
+            claiming: None,
+            outbox_read: false,
+            looked: None,
             last_refresh: None,
             last_verify: None,
             counters: Counters::default(),
@@ -200,6 +127,21 @@ impl State {
         server_time.shifted(self.skew_ms.saturating_neg())
     }
 
+    /// Notices that the wall clock moved apart from the monotonic one since the last look.
+    ///
+    /// Backwards it can only have been changed, so what is known of the server's time moves along: a clock that is set
+    /// back neither extends a token nor revives one. Forwards it may be a change or a sleep; the server is asked before
+    /// its time is believed again (requirement C9).
+    pub(crate) fn notice_clock(&mut self, now: Now) {
+        let Some(before) = self.looked.replace(now) else { return };
+        let apart = now.apart_from(before);
+        if apart < -SKEW_TOLERANCE_MS {
+            self.skew_ms = self.skew_ms.saturating_sub(apart);
+        } else if apart > SKEW_TOLERANCE_MS {
+            self.skew_known = false;
+        }
+    }
+
     pub(crate) fn learn_server_time(&mut self, date: Option<Timestamp>, now: Now) {
         let Some(date) = date else { return };
         let skew = date.0.saturating_sub(now.wall.0);
@@ -216,23 +158,30 @@ impl State {
         if policy.inactivity_deadline(live.last_active_at).is_some_and(|at| now.wall >= at) {
             return Some(EndReason::Inactive);
         }
-        let server_now = self.server_now(now);
-        let token_is_over = live.record.expires_at.is_some_and(|at| server_now >= at);
-        let refresh_is_over = live.record.refresh_expires_at.is_some_and(|at| server_now >= at);
+        // Nobody but our clocks says so, so both must: after a change of the clock the one that was learned is wrong.
+        let at_least = self.server_now(now).min(now.wall);
+        let token_is_over = live.record.expires_at.is_some_and(|at| at_least >= at);
+        let refresh_is_over = live.record.refresh_expires_at.is_some_and(|at| at_least >= at);
         (token_is_over && refresh_is_over).then_some(EndReason::Expired)
     }
 
     /// Forgets the session. What must still happen outside is left in `pending_erase` and `waiting`.
     pub(crate) fn end(&mut self, generation: u64, reason: EndReason, revoke: Revoke) {
-        let Phase::SignedIn(live) = std::mem::replace(&mut self.phase, Phase::SignedOut(Some(reason))) else {
-            return;
+        let live = match std::mem::replace(&mut self.phase, Phase::SignedOut(Some(reason))) {
+            Phase::SignedIn(live) | Phase::Replacing(live) => live,
+            other => {
+                self.phase = other;
+                return;
+            }
         };
         let revocation = (revoke == Revoke::Yes).then(|| live.revocation());
         if let Some(revocation) = &revocation {
             outbox::add(&mut self.waiting, revocation.clone());
         }
-        self.pending_erase =
-            Some(PendingErase { sign_in: Some(live.record.sign_in.clone()), revocation, generation });
+        // What was never stored has no entry; what stands there then is older, and over as well.
+        let erase =
+            if live.ever_stored { Erase::SignIn(live.record.sign_in.clone()) } else { Erase::Anything };
+        self.pending_erase = Some(PendingErase { erase, revocation, generation });
         self.forget_retries();
     }
 
@@ -263,13 +212,15 @@ impl State {
         worth_it
     }
 
-    /// After an exchange: the next is due by schedule, unless the token is over on arrival. Then our idea of the time
-    /// is wrong in a way the server's `Date` did not show, and asking at once again would be a storm (requirement C9).
+    /// After an exchange: the next is due by schedule, unless the token is over, due again or unverifiable on arrival.
+    /// Then something is wrong that asking at once again would turn into a storm (requirement C9).
     pub(crate) fn note_refreshed(&mut self, now: Now, random: u32) {
         let server_now = self.server_now(now);
         let Some(live) = self.live_mut() else { return };
         live.refreshed = Some(now.monotonic);
-        if live.claims.as_ref().is_some_and(|claims| !claims.is_valid_at(server_now)) {
+        let good = live.claims.as_ref().is_some_and(|claims| claims.is_valid_at(server_now))
+            && live.refresh_at.is_some_and(|at| server_now < at);
+        if !good {
             self.retries.refresh.failed(Pace::Exchange, now, None, random);
         } else {
             self.retries.refresh.succeeded();
@@ -280,7 +231,7 @@ impl State {
         match &self.phase {
             Phase::Restoring => SessionStatus::Restoring,
             Phase::SignedOut(_) => SessionStatus::SignedOut,
-            Phase::SignedIn(live) => {
+            Phase::SignedIn(live) | Phase::Replacing(live) => {
                 let server_now = self.server_now(now);
                 if live.claims.as_ref().is_some_and(|claims| claims.is_valid_at(server_now)) {
                     SessionStatus::Active
@@ -302,7 +253,7 @@ impl State {
         match &self.phase {
             Phase::Restoring => {}
             Phase::SignedOut(reason) => session.end_reason = *reason,
-            Phase::SignedIn(live) => {
+            Phase::SignedIn(live) | Phase::Replacing(live) => {
                 // What is shown moves with the granularity of the log, or every touch would be an event.
                 let active_at = live.activity_logged_at;
                 session.user_id = Some(live.record.user_id.clone());
@@ -337,10 +288,10 @@ impl State {
     /// When what becomes due. The order is the order in which things due together are done: deadlines first.
     pub(crate) fn upcoming(&self, policy: &Policy, now: Now) -> Vec<(When, Duty)> {
         let mut upcoming = Vec::new();
-        let start = |retry: Retry, job: Job| (When::Monotonic(retry.not_before), Duty::Start(job));
+        let start = |retry: Retry, job: Job| (When::Monotonic(retry.not_before()), Duty::Start(job));
         match &self.phase {
             Phase::Restoring => upcoming.push(start(self.retries.restore, Job::Restore)),
-            Phase::SignedOut(_) => {}
+            Phase::SignedOut(_) | Phase::Replacing(_) => {}
             Phase::SignedIn(live) => self.upcoming_of(live, policy, now, &mut upcoming),
         }
         if self.pending_erase.is_some() {
@@ -361,12 +312,13 @@ impl State {
             upcoming.push((When::Wall(at), Duty::End(EndReason::Inactive)));
         }
         if let (Some(token), Some(refresh)) = (live.record.expires_at, live.record.refresh_expires_at) {
-            upcoming.push((When::Wall(self.local(token.max(refresh))), Duty::End(EndReason::Expired)));
+            let at = token.max(refresh);
+            upcoming.push((When::Wall(self.local(at).max(at)), Duty::End(EndReason::Expired)));
         }
         if let Some(at) = policy.warning_at(live.last_active_at).filter(|_| !live.warned) {
             upcoming.push((When::Wall(at), Duty::Warn));
         }
-        let refresh = self.retries.refresh.not_before;
+        let refresh = self.retries.refresh.not_before();
         match (&live.claims, live.refresh_at) {
             (Some(claims), Some(at)) => {
                 upcoming.push((When::Both(self.local(at), refresh), Duty::Start(Job::Refresh)));
@@ -374,16 +326,30 @@ impl State {
                     upcoming.push((When::Wall(self.local(claims.expires_at())), Duty::Look));
                 }
             }
-            _ => upcoming.push((When::Monotonic(self.retries.keys.not_before), Duty::Start(Job::Keys))),
+            _ => {
+                upcoming.push((When::Monotonic(self.retries.keys.not_before()), Duty::Start(Job::Keys)));
+                // A token that will not be verified any more is replaced by one that may be.
+                let over = if live.key_is_gone {
+                    Some(now.wall)
+                } else {
+                    live.record.expires_at.map(|at| self.local(at))
+                };
+                if let Some(at) = over {
+                    upcoming.push((When::Both(at, refresh), Duty::Start(Job::Refresh)));
+                }
+            }
         }
-        if live.last_active_at > live.heartbeat_at {
+        // A token that is over, or about to be replaced, proves nothing to the server.
+        let provable = live.claims.as_ref().is_some_and(|claims| claims.is_valid_at(self.server_now(now)))
+            && !self.running.contains(&Job::Refresh);
+        if provable && live.last_active_at > live.heartbeat_at {
             upcoming.push((
-                When::Both(live.heartbeat_at + HEARTBEAT_INTERVAL, self.retries.heartbeat.not_before),
+                When::Both(live.heartbeat_at + HEARTBEAT_INTERVAL, self.retries.heartbeat.not_before()),
                 Duty::Start(Job::Heartbeat),
             ));
         }
         if !live.stored {
-            upcoming.push((When::Monotonic(self.retries.persist.not_before), Duty::Start(Job::Persist)));
+            upcoming.push((When::Monotonic(self.retries.persist.not_before()), Duty::Start(Job::Persist)));
         }
     }
 

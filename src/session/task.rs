@@ -10,10 +10,7 @@ use super::{
     manager::{Inner, Running},
     schedule::{Duty, Job, Now, Pace},
 };
-use crate::{
-    jwt::Unverified,
-    session::{snapshot::EndReason, state::Revoke},
-};
+use crate::session::{snapshot::EndReason, state::Revoke};
 
 /// Wall and monotonic time that drift apart by more than this in one sleep mean suspend or a changed clock.
 const JUMP: Duration = Duration::from_secs(5);
@@ -51,6 +48,7 @@ impl SessionManager {
             if jumped(now, inner.now()) {
                 tracing::debug!("the machine slept or its clock was changed");
                 settled_at = inner.now().monotonic + SETTLE;
+                inner.update_quietly(|state, _| state.retries.network_may_be_back());
             }
         }
     }
@@ -61,10 +59,7 @@ fn uses_network(duty: Duty) -> bool {
 }
 
 fn jumped(before: Now, after: Now) -> bool {
-    let wall = after.wall.0.saturating_sub(before.wall.0);
-    let monotonic =
-        i64::try_from(after.monotonic.saturating_sub(before.monotonic).as_millis()).unwrap_or(i64::MAX);
-    wall.saturating_sub(monotonic).unsigned_abs() > JUMP.as_millis() as u64
+    u128::from(after.apart_from(before).unsigned_abs()) > JUMP.as_millis()
 }
 
 impl Inner {
@@ -108,7 +103,7 @@ impl Inner {
         let fetched = self.verifier.fetch_keys().await;
         let verified = self.verifier.verify(record.tokens.session_token.expose());
 
-        if matches!(verified, Err(Unverified::Invalid(_))) || self.check_restored(&record).is_err() {
+        if self.check_restored(&record).is_err() {
             self.end(generation, EndReason::InvalidToken, Revoke::Yes);
             return;
         }
@@ -125,6 +120,7 @@ impl Inner {
                     state.retries.keys.succeeded();
                 }
                 Err(_) => {
+                    live.key_is_gone = fetched.as_ref().is_ok_and(|fetched| fetched.fetched);
                     if let Err(error) = &fetched {
                         tracing::warn!(%error, "the keys to verify the session could not be fetched");
                     }

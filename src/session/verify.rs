@@ -7,7 +7,7 @@ use super::{
     manager::{Inner, MIN_EXCHANGE_INTERVAL, Running},
     refresh::Adopted,
     revocation::lost,
-    schedule::{Job, Pace},
+    schedule::Job,
     snapshot::{EndReason, Exchange, Session, SessionStatus},
     state::Revoke,
 };
@@ -47,7 +47,7 @@ impl SessionManager {
         let (_, (recent, waiting)) = self.0.with_live(|live, state, now| {
             let recent = live.verified.is_some_and(|at| now.monotonic < at + MIN_EXCHANGE_INTERVAL);
             let failed = state.last_verify.as_ref().and_then(|exchange| exchange.error.clone());
-            (recent, failed.filter(|_| state.retries.heartbeat.is_waiting(now)))
+            (recent, failed.filter(|_| state.retries.heartbeat.holds_callers(now)))
         })?;
         if let Some(error) = waiting {
             return Err(error);
@@ -57,7 +57,7 @@ impl SessionManager {
                 self.0.authenticate_shared().await
             } else {
                 // A token that is over proves nothing to the server; one that it renews is proof enough.
-                self.0.refresh_shared().await
+                self.0.refresh_on_request().await
             };
             match asked {
                 Err(error) if !matches!(error.kind(), ErrorKind::Rejected | ErrorKind::SessionChanged) => {
@@ -141,11 +141,14 @@ impl Inner {
                 }
                 Ok(())
             }
+            // The token may have been replaced, or have expired, while it was on its way: then the verdict is about that
+            // token and not about the session, which the next refresh will hear about.
+            Err(error) if error.verdict == Verdict::Over && self.is_outdated(generation, &record) => Ok(()),
             Err(error) if error.verdict == Verdict::Over => {
                 // Our token may only be old: another process may hold a newer one (requirement C4).
                 match self.adopt_from_store(generation).await {
                     Adopted::Settled => Ok(()),
-                    Adopted::Nothing => {
+                    Adopted::Nothing | Adopted::NotOurs => {
                         self.end(generation, EndReason::Revoked, Revoke::No);
                         Err(error.error)
                     }
@@ -157,22 +160,27 @@ impl Inner {
         self.update(|state, now| {
             state.last_verify =
                 Some(Exchange { at: now.wall, ok: outcome.is_ok(), error: outcome.as_ref().err().cloned() });
+            if self.generation() != generation {
+                return;
+            }
             match &outcome {
                 Ok(()) => {
                     state.retries.heartbeat.succeeded();
-                    if self.generation() == generation
-                        && let Some(live) = state.live_mut()
-                    {
+                    if let Some(live) = state.live_mut() {
                         live.heartbeat_at = now.wall;
                         live.verified = Some(now.monotonic);
                     }
                 }
-                Err(error) => {
-                    state.retries.heartbeat.failed(Pace::Quick, now, error.retry_after(), random);
-                }
+                Err(error) => state.retries.heartbeat.failed_with(error, now, random),
             }
         });
         outcome
+    }
+
+    fn is_outdated(&self, generation: u64, asked: &SessionRecord) -> bool {
+        let server_now = self.read(|state, now| state.server_now(now));
+        asked.expires_at.is_none_or(|at| server_now >= at)
+            || self.still_live(generation, |live| live.record.tokens != asked.tokens) != Ok(false)
     }
 
     /// Keeps the token that came with the answer if it is better than ours. Nothing is lost if it is not kept: unlike
@@ -189,7 +197,8 @@ impl Inner {
                 return;
             }
         };
-        let better = claims.user_id() == old.user_id
+        let better = token.expose() != old.tokens.refresh_token.expose()
+            && claims.user_id() == old.user_id
             && claims.session_id() == old.tokens.session_id.expose()
             && old.expires_at.is_none_or(|at| claims.expires_at() > at)
             && old.refresh_expires_at.is_none_or(|at| claims.expires_at() <= at);
@@ -197,7 +206,7 @@ impl Inner {
             return;
         }
         let mut record = (**old).clone();
-        record.rotation += 1;
+        record.rotation = record.rotation.saturating_add(1);
         record.tokens.session_token = token;
         record.expires_at = Some(Claims::expires_at(&claims));
         let record = Arc::new(record);

@@ -79,7 +79,12 @@ impl SessionStore for KeychainStore {
             Ok(secret) => Ok(Some(Zeroizing::new(secret))),
             Err(KeyringError::NoEntry) => {
                 sure_that_there_is_none()?;
-                Ok(None)
+                // Once more: it may have been unlocked between the answer and the question whether to believe it.
+                match self.with_entry(slot, Entry::get_secret) {
+                    Ok(secret) => Ok(Some(Zeroizing::new(secret))),
+                    Err(KeyringError::NoEntry) => Ok(None),
+                    Err(error) => Err(translate(error)),
+                }
             }
             Err(error) => Err(translate(error)),
         }
@@ -114,7 +119,7 @@ fn translate(error: KeyringError) -> StoreError {
         KeyringError::PlatformFailure(_) => {
             StoreError::Unavailable("there is no keychain service, or it does not work")
         }
-        KeyringError::NoStorageAccess(_) => StoreError::Unavailable("it is locked, or access was refused"),
+        KeyringError::NoStorageAccess(_) => StoreError::Locked,
         KeyringError::NoEntry => StoreError::Failed("the entry is gone"),
         KeyringError::BadEncoding(secret) => {
             drop(Zeroizing::new(secret));

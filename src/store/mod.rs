@@ -34,7 +34,7 @@ pub enum Slot {
 /// What an answer means, for whoever writes another:
 ///
 /// - [`read`](Self::read): the value; `None` only if the store is sure that there is none. A store that is locked,
-///   absent or does not know says [`StoreError::Unavailable`]: "cannot say" taken for "no" signs people out.
+///   absent or does not know says [`StoreError::Unavailable`] or [`StoreError::Locked`]: "cannot say" taken for "no" signs people out.
 /// - [`write`](Self::write): all or nothing; the old value stays if it fails.
 /// - [`erase`](Self::erase): succeeds if there is nothing afterwards, whether or not there was something before.
 pub trait SessionStore: fmt::Debug + Send + 'static {
@@ -73,9 +73,12 @@ pub trait SessionStore: fmt::Debug + Send + 'static {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// Locked, absent, hung or not answering in time. Nothing is known about the value, nothing was lost.
+    /// Absent, hung or not answering in time. Nothing is known about the value, nothing was lost.
     #[error("the keychain is not available: {0}")]
     Unavailable(&'static str),
+    /// Locked, or somebody dismissed the question to unlock it. Nothing is known about the value, nothing was lost.
+    #[error("the keychain is locked, or access to it was refused")]
+    Locked,
     /// The value is too large for this store.
     #[error("the session is larger than this keychain takes ({limit} bytes)")]
     TooLong {

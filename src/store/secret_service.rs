@@ -11,7 +11,7 @@ pub(super) fn default_collection_is_open() -> Result<(), StoreError> {
     match service.get_default_collection() {
         Ok(collection) => match collection.is_locked() {
             Ok(false) => Ok(()),
-            Ok(true) => Err(StoreError::Unavailable("the keyring has not been unlocked")),
+            Ok(true) => Err(StoreError::Locked),
             Err(error) => Err(unavailable(error)),
         },
         // No collection was ever made, so nothing was ever stored.

@@ -53,8 +53,9 @@ pub(crate) enum Expect {
     Anything,
     /// This sign-in at this rotation: somebody who rotated first has the newer tokens.
     Rotation { sign_in: SignInId, rotation: u64 },
-    /// Nothing, or an older rotation of this sign-in: the session could not be stored so far.
-    NotNewer { sign_in: SignInId, rotation: u64 },
+    /// An older rotation of this sign-in, whose latest tokens could not be stored so far. Nothing at all is fine only
+    /// if nothing was ever stored: otherwise somebody signed out.
+    NotNewer { sign_in: SignInId, rotation: u64, may_be_absent: bool },
 }
 
 impl Expect {
@@ -64,8 +65,8 @@ impl Expect {
             (Self::Rotation { sign_in, rotation }, Stored::Session(there)) => {
                 there.sign_in == *sign_in && there.rotation == *rotation
             }
-            (Self::NotNewer { .. }, Stored::Nothing) => true,
-            (Self::NotNewer { sign_in, rotation }, Stored::Session(there)) => {
+            (Self::NotNewer { may_be_absent, .. }, Stored::Nothing) => *may_be_absent,
+            (Self::NotNewer { sign_in, rotation, .. }, Stored::Session(there)) => {
                 there.sign_in == *sign_in && there.rotation < *rotation
             }
             // Our own entry, damaged by somebody else: what we hold is all there is.
@@ -73,6 +74,17 @@ impl Expect {
             _ => false,
         }
     }
+}
+
+/// What an end erases.
+#[derive(Clone, Debug)]
+pub(crate) enum Erase {
+    /// This sign-in's entry: another process may have signed in anew.
+    SignIn(SignInId),
+    /// Whatever is there, whose revocation is noted too.
+    Anything,
+    /// An entry that cannot be read, unless somebody has replaced it meanwhile.
+    Damaged,
 }
 
 #[derive(Debug, PartialEq)]
@@ -141,12 +153,11 @@ impl Vault {
     /// Ends a session in the keychain: first notes the revocation, then erases the entry, so that a crash between
     /// the two leaves a session that the next start knows to be over.
     ///
-    /// With `sign_in` only that sign-in's entry is erased: another process may have signed in anew. Without, whatever
-    /// is there goes, and its revocation is noted too.
+    /// An entry of a newer version of the app is left alone unless `erase` is everything.
     /// With `unless_newer` nothing is erased if a newer session began after the end was decided.
     pub(crate) async fn end(
         &self,
-        sign_in: Option<SignInId>,
+        erase: Erase,
         revocation: Option<Revocation>,
         unless_newer: Option<GenerationGuard>,
     ) -> Result<(), StoreError> {
@@ -155,16 +166,25 @@ impl Vault {
             .run(Urgency::MustHappen, move |store| {
                 // An end does not wait for a frozen process: erasing twice is harmless, not erasing is not.
                 let _lock = Lock::take(lock.as_deref()).ok();
-                let noted = match revocation {
+                let mut noted = match revocation {
                     Some(revocation) => note(store, revocation),
                     None => Ok(()),
                 };
                 if unless_newer.is_some_and(|guard| !guard.holds()) {
                     return noted;
                 }
-                match (&sign_in, read(store)) {
-                    (Some(ours), Ok(Stored::Session(there))) if there.sign_in != *ours => return noted,
-                    (None, Ok(Stored::Session(there))) => note(store, there.revocation())?,
+                match (&erase, read(store)) {
+                    (Erase::SignIn(ours), Ok(Stored::Session(there))) if there.sign_in != *ours => {
+                        return noted;
+                    }
+                    (Erase::SignIn(_), Ok(Stored::Unreadable(Unreadable::FromTheFuture))) => return noted,
+                    (Erase::Damaged, Ok(stored)) if stored != Stored::Unreadable(Unreadable::Corrupt) => {
+                        return noted;
+                    }
+                    (Erase::Anything, Ok(Stored::Session(there))) => {
+                        // Erased even if this fails: an entry that stays is worse than a server that is not told.
+                        noted = noted.and(note(store, there.revocation()));
+                    }
                     _ => {}
                 }
                 store.erase(Slot::Session)?;
@@ -321,12 +341,12 @@ mod tests {
         let (ours, newer) = (sample(), sample());
         store.plant(Slot::Session, &newer.to_bytes());
         let revocation = Revocation { session_id: "0a".into(), expires_at: Timestamp(9) };
-        vault.end(Some(ours.sign_in), Some(revocation.clone()), None).await.unwrap();
+        vault.end(Erase::SignIn(ours.sign_in), Some(revocation.clone()), None).await.unwrap();
         assert_eq!(
             vault.load().await.unwrap(),
             (Stored::Session(Box::new(newer.clone())), vec![revocation.clone()])
         );
-        vault.end(Some(newer.sign_in), None, None).await.unwrap();
+        vault.end(Erase::SignIn(newer.sign_in), None, None).await.unwrap();
         assert_eq!(vault.load().await.unwrap(), (Stored::Nothing, vec![revocation]));
         vault.settle_revocation("0a".into(), Timestamp(0)).await.unwrap();
         assert!(store.peek(Slot::Revocations).is_none(), "nothing is left behind");

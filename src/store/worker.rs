@@ -9,7 +9,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
     thread,
@@ -42,8 +42,17 @@ pub(crate) struct StoreWorker {
 }
 
 enum Mode {
-    Thread { jobs: mpsc::Sender<Job>, stuck: Arc<AtomicBool> },
+    Thread { jobs: mpsc::Sender<Job>, progress: Arc<Progress> },
     Inline(Mutex<Box<dyn SessionStore>>),
+}
+
+/// Whether the thread moves.
+#[derive(Default)]
+struct Progress {
+    /// A caller gave up waiting, and no job has ended since.
+    stuck: AtomicBool,
+    /// Jobs queued or running. With none there is nothing to be stuck on.
+    queued: AtomicUsize,
 }
 
 impl fmt::Debug for StoreWorker {
@@ -61,22 +70,23 @@ impl StoreWorker {
             return Self { mode: Mode::Inline(Mutex::new(store)), backend };
         }
         let (jobs, queue) = mpsc::channel::<Job>();
-        let stuck = Arc::new(AtomicBool::new(false));
-        let moving = stuck.clone();
+        let progress = Arc::new(Progress::default());
+        let moving = progress.clone();
         let spawned = thread::Builder::new().name("otpless-keychain".into()).spawn(move || {
             let mut store = store;
             while let Ok(job) = queue.recv() {
                 if catch_unwind(AssertUnwindSafe(|| job(&mut *store))).is_err() {
                     store = make();
                 }
-                moving.store(false, Ordering::Release);
+                moving.queued.fetch_sub(1, Ordering::AcqRel);
+                moving.stuck.store(false, Ordering::Release);
             }
         });
         if let Err(error) = spawned {
             // Without a thread every call reports the store as unavailable, which is the truth.
             tracing::error!(%error, "no thread for the keychain");
         }
-        Self { mode: Mode::Thread { jobs, stuck }, backend }
+        Self { mode: Mode::Thread { jobs, progress }, backend }
     }
 
     pub(crate) fn backend(&self) -> &'static str {
@@ -93,13 +103,14 @@ impl StoreWorker {
         urgency: Urgency,
         call: impl FnOnce(&mut dyn SessionStore) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (jobs, stuck) = match &self.mode {
-            Mode::Thread { jobs, stuck } => (jobs, stuck),
+        let (jobs, progress) = match &self.mode {
+            Mode::Thread { jobs, progress } => (jobs, progress),
             Mode::Inline(store) => {
                 return call(&mut **store.lock().unwrap_or_else(PoisonError::into_inner));
             }
         };
-        if urgency == Urgency::CanWait && stuck.load(Ordering::Acquire) {
+        let busy = progress.queued.load(Ordering::Acquire) > 0;
+        if urgency == Urgency::CanWait && busy && progress.stuck.load(Ordering::Acquire) {
             return Err(StoreError::Unavailable("an earlier call has not come back yet"));
         }
         let (reply, answer) = oneshot::channel();
@@ -107,14 +118,16 @@ impl StoreWorker {
             // Nobody may be waiting any more; the work was done all the same.
             let _ = reply.send(call(store));
         });
+        progress.queued.fetch_add(1, Ordering::AcqRel);
         if jobs.send(job).is_err() {
+            progress.queued.fetch_sub(1, Ordering::AcqRel);
             return Err(StoreError::Unavailable("its thread could not be started"));
         }
         match tokio::time::timeout(STORE_TIMEOUT, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(StoreError::Unavailable("its client failed")),
             Err(_) => {
-                stuck.store(true, Ordering::Release);
+                progress.stuck.store(true, Ordering::Release);
                 Err(StoreError::Unavailable("it did not answer within 5 s; it may be waiting to be unlocked"))
             }
         }

@@ -135,6 +135,12 @@ impl Device {
         self.machine_sleeps(by);
     }
 
+    /// Somebody sets the machine's clock to `seconds` off the server's.
+    pub(crate) fn clock_is_set(&self, seconds: i64) {
+        let right = self.clock.awake_ms.load(Ordering::SeqCst);
+        self.clock.offset_ms.store(right + seconds * 1000, Ordering::SeqCst);
+    }
+
     /// Time passes while the machine sleeps: its monotonic clock stands still.
     pub(crate) fn machine_sleeps(&self, by: Duration) {
         self.clock.offset_ms.fetch_add(by.as_millis() as i64, Ordering::SeqCst);

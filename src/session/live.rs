@@ -1,0 +1,96 @@
+//! A session that is not over.
+
+use std::{sync::Arc, time::Duration};
+
+use super::schedule::{self, Now};
+use crate::{
+    clock::Timestamp,
+    jwt::Claims,
+    secret::RefreshToken,
+    store::{outbox::Revocation, record::SessionRecord},
+};
+
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) record: Arc<SessionRecord>,
+    /// Of the session token in `record`; `None` until it could be verified.
+    pub(crate) claims: Option<Claims>,
+    /// When to renew, by the server's clock.
+    pub(crate) refresh_at: Option<Timestamp>,
+    /// Whether `record` stands in the keychain as it is here.
+    pub(crate) stored: bool,
+    /// Whether any record of this sign-in was seen there: then its absence means somebody else ended it.
+    pub(crate) ever_stored: bool,
+    /// The refresh token our last exchange has spent: a record that carries it is older, whatever it says.
+    pub(crate) spent: Option<RefreshToken>,
+    /// The issuer's own key set does not have the token's key: only another token can be verified.
+    pub(crate) key_is_gone: bool,
+    pub(crate) last_active_at: Timestamp,
+    pub(crate) activity_logged_at: Timestamp,
+    pub(crate) warned: bool,
+    pub(crate) heartbeat_at: Timestamp,
+    /// Monotonic time of the last successful refresh.
+    pub(crate) refreshed: Option<Duration>,
+    /// Monotonic time of the last successful authenticate.
+    pub(crate) verified: Option<Duration>,
+    pub(crate) jitter: u32,
+}
+
+impl Live {
+    pub(crate) fn new(record: Arc<SessionRecord>, claims: Option<Claims>, now: Now, jitter: u32) -> Self {
+        let last_active_at = record.last_active_at.min(now.wall);
+        let mut live = Self {
+            record: record.clone(),
+            claims: None,
+            refresh_at: None,
+            stored: false,
+            ever_stored: false,
+            spent: None,
+            key_is_gone: false,
+            last_active_at,
+            activity_logged_at: last_active_at,
+            warned: false,
+            heartbeat_at: now.wall,
+            refreshed: None,
+            verified: None,
+            jitter,
+        };
+        live.set_tokens(record, claims);
+        live
+    }
+
+    /// A session as it was found in the keychain.
+    pub(crate) fn stored(record: Arc<SessionRecord>, claims: Option<Claims>, now: Now, jitter: u32) -> Self {
+        Self { stored: true, ever_stored: true, ..Self::new(record, claims, now, jitter) }
+    }
+
+    pub(crate) fn set_tokens(&mut self, record: Arc<SessionRecord>, claims: Option<Claims>) {
+        self.refresh_at = claims.as_ref().map(|claims| {
+            let issued = claims.issued_at().unwrap_or(record.started_at);
+            schedule::refresh_at(issued, claims.expires_at(), self.jitter)
+        });
+        if record.tokens.refresh_token != self.record.tokens.refresh_token {
+            self.spent = Some(self.record.tokens.refresh_token.clone());
+        }
+        self.key_is_gone = false;
+        self.record = record;
+        self.claims = claims;
+    }
+
+    /// Whether `there`, found in the keychain, has tokens that are newer than ours.
+    pub(crate) fn is_superseded_by(&self, there: &SessionRecord) -> bool {
+        if self.spent.as_ref() == Some(&there.tokens.refresh_token) {
+            return false;
+        }
+        if self.stored {
+            // Both stood in the keychain, where every writer counts on from the one before.
+            there.rotation > self.record.rotation
+        } else {
+            self.record.refresh_expires_at.is_some() && there.is_newer_than(&self.record)
+        }
+    }
+
+    pub(crate) fn revocation(&self) -> Revocation {
+        self.record.revocation()
+    }
+}

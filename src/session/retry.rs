@@ -1,0 +1,132 @@
+//! When something that failed is tried again, by the background task and by a caller who asks.
+
+use std::time::Duration;
+
+use super::schedule::{self, Now, Pace};
+use crate::error::{Error, ErrorKind};
+
+/// A caller who asks is not held longer than this by back-off alone; `Retry-After` holds everyone.
+const CALLER_WAIT: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Retry {
+    failures: u32,
+    not_before: Duration,
+    callers_not_before: Duration,
+    /// The server itself asked for the wait.
+    asked_for: bool,
+    /// Trying again by ourselves cannot help: somebody has to change something first (rule 6).
+    held: bool,
+}
+
+impl Retry {
+    pub(crate) fn failed(&mut self, pace: Pace, now: Now, retry_after: Option<Duration>, random: u32) {
+        self.failures = self.failures.saturating_add(1);
+        let delay = schedule::retry_delay(pace, self.failures, retry_after, random);
+        self.not_before = now.monotonic + delay;
+        self.callers_not_before = now.monotonic + delay.min(retry_after.unwrap_or_default().max(CALLER_WAIT));
+        self.asked_for = retry_after.is_some();
+        self.held = false;
+    }
+
+    /// After a call to the session API failed with `error`.
+    pub(crate) fn failed_with(&mut self, error: &Error, now: Now, random: u32) {
+        self.failed(Pace::Exchange, now, error.retry_after(), random);
+        self.held = !error.is_retryable() && error.kind() != ErrorKind::SessionChanged;
+    }
+
+    pub(crate) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Something happened that may have cured it: the machine woke up, the user came back. A wait that the server asked
+    /// for stands.
+    pub(crate) fn may_be_cured(&mut self) {
+        if !self.asked_for {
+            self.not_before = Duration::ZERO;
+            self.callers_not_before = Duration::ZERO;
+        }
+    }
+
+    pub(crate) fn not_before(&self) -> Duration {
+        if self.held { Duration::MAX } else { self.not_before }
+    }
+
+    /// Whether a caller is answered with the last outcome instead of another try.
+    pub(crate) fn holds_callers(&self, now: Now) -> bool {
+        now.monotonic < self.callers_not_before
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Retries {
+    pub(crate) restore: Retry,
+    pub(crate) refresh: Retry,
+    pub(crate) keys: Retry,
+    pub(crate) heartbeat: Retry,
+    pub(crate) persist: Retry,
+    pub(crate) erase: Retry,
+    pub(crate) revoke: Retry,
+}
+
+impl Retries {
+    /// The network may be back.
+    pub(crate) fn network_may_be_back(&mut self) {
+        for retry in [&mut self.refresh, &mut self.keys, &mut self.heartbeat, &mut self.revoke] {
+            retry.may_be_cured();
+        }
+    }
+
+    /// Somebody may have unlocked the keychain.
+    pub(crate) fn store_may_be_back(&mut self) {
+        for retry in [&mut self.restore, &mut self.persist, &mut self.erase] {
+            retry.may_be_cured();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn at(monotonic: Duration) -> Now {
+        Now { wall: Timestamp(0), monotonic }
+    }
+
+    #[test]
+    fn c6_a_wait_the_server_asked_for_survives_a_wake_up_and_holds_callers_too() {
+        let mut retry = Retry::default();
+        let limited = Error::new(ErrorKind::RateLimited, "slow down").with_retry_after(Some(10 * MINUTE));
+        retry.failed_with(&limited, at(MINUTE), 0);
+        retry.may_be_cured();
+        assert_eq!(retry.not_before(), 11 * MINUTE);
+        assert!(retry.holds_callers(at(10 * MINUTE)) && !retry.holds_callers(at(11 * MINUTE)));
+    }
+
+    #[test]
+    fn c6_back_off_alone_holds_callers_for_a_minute_and_ends_with_a_wake_up() {
+        let mut retry = Retry::default();
+        for _ in 0..10 {
+            retry.failed_with(&Error::new(ErrorKind::Network, "offline"), at(MINUTE), u32::MAX);
+        }
+        assert!(retry.not_before() > 10 * MINUTE);
+        assert!(retry.holds_callers(at(MINUTE)) && !retry.holds_callers(at(2 * MINUTE)));
+        retry.may_be_cured();
+        assert!(!retry.holds_callers(at(MINUTE)));
+        assert_eq!(retry.not_before(), Duration::ZERO);
+    }
+
+    #[test]
+    fn rule_6_what_only_a_person_can_mend_is_not_retried_by_itself() {
+        let mut retry = Retry::default();
+        retry.failed_with(&Error::invalid_config("wrong app id"), at(MINUTE), 0);
+        retry.may_be_cured();
+        assert_eq!(retry.not_before(), Duration::MAX);
+        assert!(!retry.holds_callers(at(MINUTE)), "but a caller may try");
+        retry.succeeded();
+        assert_eq!(retry.not_before(), Duration::ZERO);
+    }
+}
