@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
 use tokio::{
     runtime::Handle,
     sync::{Notify, watch},
@@ -24,20 +23,19 @@ use tokio::{
 use super::{
     activity::Policy,
     live::Live,
-    schedule::{self, Job, Now, Plan},
+    schedule::{self, Now, Plan},
     snapshot::{Diagnostics, EndReason, Session, SessionStatus, Storage},
     state::{Phase, Revoke, State},
 };
 use crate::{
     activity_log::ActivityLog,
     api::SessionApi,
-    clock::{Clock, Timestamp},
+    clock::Clock,
     error::{Error, ErrorKind, Result},
     jwt::TokenVerifier,
     single_flight::SingleFlight,
     store::{
         SessionStore,
-        record::SignInId,
         vault::{GenerationGuard, Vault},
         worker::StoreWorker,
     },
@@ -48,13 +46,6 @@ pub const RESTORE_WAIT: Duration = Duration::from_secs(6);
 
 /// Asked for by a page, an exchange that went well is not repeated sooner: a page cannot drive the server.
 pub const MIN_EXCHANGE_INTERVAL: Duration = Duration::from_secs(10);
-
-const ACTIVITY_KEY: &str = "activity";
-const ENDED_KEY: &str = "ended";
-const SIGNED_OUT_KEY: &str = "signedOutAt";
-
-/// How many ended sign-ins are remembered outside the keychain.
-const MAX_ENDED: usize = 16;
 
 /// Makes the store; called again after a store panicked.
 pub type MakeStore = Box<dyn Fn() -> Box<dyn SessionStore> + Send + Sync>;
@@ -112,7 +103,7 @@ pub(super) struct Inner {
     state: Mutex<State>,
     published: watch::Sender<Session>,
     /// How much is under way that must not be lost with the process.
-    essential: watch::Sender<usize>,
+    pub(super) essential: watch::Sender<usize>,
     pub(super) wake: Notify,
     pub(super) refreshing: SingleFlight<Result<()>>,
     pub(super) verifying: SingleFlight<Result<()>>,
@@ -358,81 +349,5 @@ impl Inner {
         });
         // A question must be answered even if the keychain is not.
         let _ = tokio::time::timeout(RESTORE_WAIT, restored).await;
-    }
-
-    pub(super) fn log_activity(&self, sign_in: &SignInId, at: Timestamp) {
-        self.log.put(ACTIVITY_KEY, json!({ "signIn": sign_in, "lastActiveAt": at }));
-    }
-
-    pub(super) fn logged_activity(&self, sign_in: &SignInId) -> Option<Timestamp> {
-        let entry = self.log.get(ACTIVITY_KEY)?;
-        (entry.get("signIn")?.as_str()? == sign_in.as_str())
-            .then(|| entry.get("lastActiveAt")?.as_i64().map(Timestamp))?
-    }
-
-    /// Remembers outside the keychain that a sign-in is over, for the day the keychain could not be told.
-    pub(super) fn log_ended(&self, sign_in: &SignInId) {
-        let mut ended = self.ended();
-        ended.retain(|id| id != sign_in.as_str());
-        if ended.len() >= MAX_ENDED {
-            ended.remove(0);
-        }
-        ended.push(sign_in.as_str().to_owned());
-        self.log.put(ENDED_KEY, json!(ended));
-    }
-
-    pub(super) fn is_ended(&self, sign_in: &SignInId) -> bool {
-        self.ended().iter().any(|id| id == sign_in.as_str())
-    }
-
-    /// Remembers a logout of whatever the keychain holds: it did not answer, so it is not known what that is.
-    pub(super) fn log_signed_out(&self, at: Option<Timestamp>) {
-        if at.is_some() || self.signed_out_at().is_some() {
-            self.log.put(SIGNED_OUT_KEY, json!(at));
-        }
-    }
-
-    pub(super) fn signed_out_at(&self) -> Option<Timestamp> {
-        self.log.get(SIGNED_OUT_KEY)?.as_i64().map(Timestamp)
-    }
-
-    fn ended(&self) -> Vec<String> {
-        self.log.get(ENDED_KEY).and_then(|ids| serde_json::from_value(ids).ok()).unwrap_or_default()
-    }
-}
-
-/// Marks work that must not be lost with the process, while it lives.
-pub(super) struct Essential(Arc<Inner>);
-
-impl Essential {
-    pub(super) fn start(inner: &Arc<Inner>) -> Self {
-        inner.essential.send_modify(|under_way| *under_way += 1);
-        Self(inner.clone())
-    }
-}
-
-impl Drop for Essential {
-    fn drop(&mut self) {
-        self.0.essential.send_modify(|under_way| *under_way -= 1);
-    }
-}
-
-/// Marks a job as running while it lives, and wakes the background task when it ends, however it ends.
-pub(super) struct Running {
-    inner: Arc<Inner>,
-    job: Job,
-}
-
-impl Running {
-    /// `None` if it runs already.
-    pub(super) fn start(inner: &Arc<Inner>, job: Job) -> Option<Self> {
-        inner.update_quietly(|state, _| state.running.insert(job)).then(|| Self { inner: inner.clone(), job })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.inner.update_quietly(|state, _| state.running.remove(&self.job));
-        self.inner.wake.notify_one();
     }
 }

@@ -23,6 +23,7 @@ mod live;
 pub(crate) mod lock;
 pub(crate) mod manager;
 mod refresh;
+mod remembered;
 mod restore;
 mod retry;
 mod revocation;
@@ -31,6 +32,7 @@ mod sign_in;
 pub mod snapshot;
 mod state;
 mod task;
+mod under_way;
 mod verify;
 
 pub use manager::{MIN_EXCHANGE_INTERVAL, MakeStore, Parts, RESTORE_WAIT, SessionManager};

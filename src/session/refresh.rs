@@ -11,11 +11,12 @@ use super::{
     SessionManager,
     live::Live,
     lock::RefreshLock,
-    manager::{Essential, Inner, MIN_EXCHANGE_INTERVAL, Running},
+    manager::{Inner, MIN_EXCHANGE_INTERVAL},
     revocation::lost,
     schedule::{Job, Pace},
     snapshot::{EndReason, Exchange, Session, Storage},
     state::{Phase, Revoke},
+    under_way::{Essential, Running},
 };
 use crate::{
     api::{ApiError, Refreshed, Verdict},
@@ -262,16 +263,8 @@ impl Inner {
             }
             state.note_refreshed(now, random);
             match outcome {
-                Err(error) => self.not_stored(state, &error, now, random),
-                Ok(_) => {
-                    state.storage = Storage::Keychain;
-                    state.storage_error = None;
-                    state.retries.persist.succeeded();
-                    if let Some(live) = state.live_mut() {
-                        live.stored = true;
-                        live.ever_stored = true;
-                    }
-                }
+                Err(error) => state.note_not_stored(&error, now, random),
+                Ok(_) => state.note_stored(),
             }
         })
     }

@@ -249,16 +249,10 @@ impl Inner {
                     {
                         outbox::add(&mut state.waiting, old.revocation());
                     }
-                    state.storage = Storage::Keychain;
-                    state.storage_error = None;
-                    state.retries.persist.succeeded();
-                    if let Some(live) = state.live_mut() {
-                        live.stored = true;
-                        live.ever_stored = true;
-                    }
+                    state.note_stored();
                 }
                 Ok(Commit::Superseded | Commit::Conflict(_)) => {}
-                Err(error) => self.not_stored(state, &error, now, random),
+                Err(error) => state.note_not_stored(&error, now, random),
             }
         });
         if updated.is_err() {
@@ -266,16 +260,5 @@ impl Inner {
         }
         self.read_outbox().await;
         self.note_waiting_revocations().await;
-    }
-
-    /// Records that the keychain did not take the session: it stays usable in memory and says so (rule 11).
-    pub(super) fn not_stored(&self, state: &mut State, error: &StoreError, now: Now, random: u32) {
-        tracing::warn!(%error, "the session could not be stored and is kept in memory");
-        state.storage = Storage::Ephemeral;
-        state.storage_error = Some(error.to_string());
-        if let Some(live) = state.live_mut() {
-            live.stored = false;
-        }
-        state.retries.persist.failed(Pace::Quick, now, None, random);
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::{
     SessionManager,
-    manager::{Essential, Inner, Running},
+    manager::Inner,
     schedule::{Job, Pace},
     snapshot::{EndReason, Session, Storage},
     state::{PendingErase, Phase, Revoke},
+    under_way::{Essential, Running},
 };
 use crate::{api::Verdict, error::Error, store::vault::Erase};
 

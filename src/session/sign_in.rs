@@ -7,11 +7,12 @@ use serde_json::Value;
 use super::{
     SessionManager,
     live::Live,
-    manager::{Essential, Inner},
+    manager::Inner,
     revocation::lost,
     schedule::Pace,
     snapshot::{Session, Storage},
     state::Phase,
+    under_way::Essential,
 };
 use crate::{
     api::sign_in::SignIn,

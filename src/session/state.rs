@@ -16,6 +16,7 @@ use crate::{
     secret::SessionId,
     single_flight::SingleFlight,
     store::{
+        StoreError,
         outbox::{self, Revocation},
         vault::Erase,
     },
@@ -191,6 +192,28 @@ impl State {
         self.storage_error = error;
         self.pending_erase = None;
         self.forget_retries();
+    }
+
+    /// The keychain has the session as it is here.
+    pub(crate) fn note_stored(&mut self) {
+        self.storage = Storage::Keychain;
+        self.storage_error = None;
+        self.retries.persist.succeeded();
+        if let Some(live) = self.live_mut() {
+            live.stored = true;
+            live.ever_stored = true;
+        }
+    }
+
+    /// The keychain did not take the session: it stays usable in memory and says so (rule 11).
+    pub(crate) fn note_not_stored(&mut self, error: &StoreError, now: Now, random: u32) {
+        tracing::warn!(%error, "the session could not be stored and is kept in memory");
+        self.storage = Storage::Ephemeral;
+        self.storage_error = Some(error.to_string());
+        if let Some(live) = self.live_mut() {
+            live.stored = false;
+        }
+        self.retries.persist.failed(Pace::Quick, now, None, random);
     }
 
     fn forget_retries(&mut self) {

@@ -7,8 +7,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     SessionManager,
-    manager::{Inner, Running},
+    manager::Inner,
     schedule::{Duty, Job, Now, Pace},
+    under_way::Running,
 };
 use crate::session::{snapshot::EndReason, state::Revoke};
 

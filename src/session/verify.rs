@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     SessionManager,
-    manager::{Inner, MIN_EXCHANGE_INTERVAL, Running},
+    manager::{Inner, MIN_EXCHANGE_INTERVAL},
     refresh::Adopted,
     revocation::lost,
     schedule::Job,
     snapshot::{EndReason, Exchange, Session, SessionStatus},
     state::Revoke,
+    under_way::Running,
 };
 use crate::{
     api::{Credentials, Verdict},
