@@ -36,7 +36,7 @@ async fn a9_logout_with_the_server_down_is_final_and_the_revocation_arrives_afte
     let outbox = String::from_utf8(outbox.to_vec()).unwrap();
     assert!(outbox.contains(&issued.session_id));
     assert!(!outbox.contains(&issued.session_token) && !outbox.contains(&issued.refresh_token));
-    drop(app);
+    app.kill().await;
 
     let app = device.start();
     assert_eq!(app.session().await.status, SessionStatus::SignedOut);
@@ -55,7 +55,7 @@ async fn a_revocation_is_dropped_when_the_session_would_have_ended_anyway() {
     app.logout().await;
     // Its one attempt has failed, so nothing of the first app is under way when the server is back.
     eventually("the failed attempt", || app.diagnostics().counters.requests == 1).await;
-    drop(app);
+    app.kill().await;
     device.time_passes(Duration::from_secs(8 * 24 * 3600));
     device.otpless.go_online().await.unwrap();
     let app = device.start();
@@ -107,7 +107,7 @@ async fn c11_a_logout_the_keychain_did_not_hear_of_is_still_final_after_a_restar
     let (app, _) = device.signed_in().await;
     device.store.fail_all(Some(StoreError::Unavailable("locked")));
     assert_eq!(app.logout().await.status, SessionStatus::SignedOut);
-    drop(app);
+    app.kill().await;
     device.store.fail_all(None);
     assert!(device.stored().is_some(), "the erase really did not get through");
     let app = device.start();
@@ -138,11 +138,11 @@ async fn c8_inactivity_counts_while_the_app_is_not_running() {
     let (app, _) = device.signed_in().await;
     device.time_passes(20 * MINUTE);
     app.record_activity();
-    drop(app);
+    app.kill().await;
     device.time_passes(20 * MINUTE);
-    assert_eq!(device.start().session().await.status, SessionStatus::Active, "the activity was remembered");
+    assert_eq!(device.glance().await.status, SessionStatus::Active, "the activity was remembered");
     device.time_passes(10 * MINUTE);
-    let session = device.start().session().await;
+    let session = device.glance().await;
     assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Inactive)));
 }
 
@@ -153,10 +153,10 @@ async fn a_lost_activity_log_may_end_a_session_sooner_but_never_later() {
     let (app, _) = device.signed_in().await;
     device.time_passes(20 * MINUTE);
     app.record_activity();
-    drop(app);
+    app.kill().await;
     device.log = Default::default();
     device.time_passes(20 * MINUTE);
-    assert_eq!(device.start().session().await.end_reason, Some(EndReason::Inactive));
+    assert_eq!(device.glance().await.end_reason, Some(EndReason::Inactive));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,7 +184,7 @@ async fn c7_the_maximum_lifetime_is_absolute_whatever_the_user_does() {
     device.time_passes(59 * MINUTE);
     app.record_activity();
     assert_eq!(app.refresh().await.unwrap().lifetime_deadline, deadline, "a refresh does not extend it");
-    drop(app);
+    app.kill().await;
     let app = device.start();
     assert_eq!(app.session().await.lifetime_deadline, deadline, "nor does a restart");
     device.time_passes(MINUTE);
@@ -196,10 +196,10 @@ async fn c7_the_maximum_lifetime_is_absolute_whatever_the_user_does() {
 async fn a_session_whose_refresh_token_has_expired_too_is_over_without_asking() {
     let device = Device::new().await;
     let (app, _) = device.signed_in().await;
-    drop(app);
+    app.kill().await;
     device.time_passes(Duration::from_secs(8 * 24 * 3600));
     device.otpless.go_offline().await;
-    let session = device.start().session().await;
+    let session = device.glance().await;
     assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Expired)));
 }
 
@@ -238,4 +238,26 @@ async fn a_revocation_the_server_cannot_take_is_tried_again() {
     device.control.wait_for(Operation::Delete, 2).await;
     eventually("the revocation", || app.diagnostics().pending_revocations == 0).await;
     assert_eq!(device.control.session_state(&issued.session_id), None, "gone from the server");
+}
+
+#[test]
+fn a_runtime_that_shuts_down_with_work_due_is_not_held_up() {
+    for _ in 0..20 {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let device = runtime.block_on(async {
+            let device = Device::new().await;
+            let (app, _) = device.signed_in().await;
+            app.logout().await;
+            std::mem::forget(app);
+            device
+        });
+        let (done, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(runtime);
+            let _ = done.send(());
+        });
+        ended.recv_timeout(crate::support::PATIENCE).expect("the runtime shuts down");
+        drop(device);
+    }
 }

@@ -53,7 +53,7 @@ async fn a_session_lives_in_the_keychain_through_a_restart_until_logout() {
     let session = app.start_session(issued.web()).await.unwrap();
     assert_eq!(session.storage, Storage::Keychain);
     app.refresh().await.unwrap();
-    drop(app);
+    app.kill().await;
     let app = start();
     let session = app.session().await;
     assert_eq!((session.status, session.user_id), (SessionStatus::Active, Some(issued.user_id)));

@@ -37,9 +37,9 @@ async fn a_sign_in_in_either_dialect_is_verified_stored_and_shown() {
 async fn after_a_restart_without_a_network_the_user_is_still_signed_in() {
     let device = Device::new().await;
     let (app, issued) = device.signed_in().await;
-    drop(app);
+    app.kill().await;
     device.otpless.go_offline().await;
-    let session = device.start().session().await;
+    let session = device.glance().await;
     assert_eq!(session.status, SessionStatus::Active, "verified with the keys kept from last time");
     assert_eq!(session.user_id.as_deref(), Some(issued.user_id.as_str()));
 }
@@ -48,7 +48,7 @@ async fn after_a_restart_without_a_network_the_user_is_still_signed_in() {
 async fn c12_a_restored_session_without_a_key_is_stale_until_it_could_be_verified() {
     let mut device = Device::new().await;
     let (app, issued) = device.signed_in().await;
-    drop(app);
+    app.kill().await;
     device.log = Default::default();
     device.otpless.go_offline().await;
     let app = device.start();
@@ -130,12 +130,12 @@ async fn a_session_revoked_at_the_dashboard_is_found_out_by_asking() {
     let (app, issued) = device.signed_in().await;
     assert_eq!(app.verify().await.unwrap().status, SessionStatus::Active);
     device.control.revoke(&issued.session_id);
-    drop(app);
+    app.kill().await;
     let app = device.start();
     let session = app.verify().await.unwrap();
     assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Revoked)));
-    drop(app);
-    assert_eq!(device.start().session().await.status, SessionStatus::SignedOut, "and stays so");
+    app.kill().await;
+    assert_eq!(device.glance().await.status, SessionStatus::SignedOut, "and stays so");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,8 +219,8 @@ async fn the_same_sign_in_brought_twice_is_one_session_and_revokes_nothing() {
     assert_eq!(device.stored().unwrap().rotation, 1);
     app.verify().await.unwrap();
     assert_eq!(device.control.count(Operation::Delete), 0);
-    drop(app);
-    assert_eq!(device.start().session().await.status, SessionStatus::Active);
+    app.kill().await;
+    assert_eq!(device.glance().await.status, SessionStatus::Active);
 }
 
 #[tokio::test(flavor = "multi_thread")]

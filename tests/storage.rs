@@ -21,6 +21,7 @@ async fn a3_without_a_usable_store_the_session_lives_in_memory_and_says_so() {
     assert!(app.diagnostics().storage_error.unwrap().contains("locked"));
     assert!(device.store.peek(Slot::Session).is_none());
     device.store.fail_all(None);
+    app.look();
     app.until("the session to be stored", |session| session.storage == Storage::Keychain).await;
     assert!(device.stored().is_some(), "and it is stored as soon as the store is back");
     assert_eq!(app.diagnostics().storage_error, None);
@@ -30,7 +31,7 @@ async fn a3_without_a_usable_store_the_session_lives_in_memory_and_says_so() {
 async fn a8_a_store_that_is_locked_at_start_is_not_signed_out_and_recovers_by_itself() {
     let device = Device::new().await;
     let (app, issued) = device.signed_in().await;
-    drop(app);
+    app.kill().await;
     device.store.fail_all(Some(LOCKED));
     let app = device.start();
     let session = app.session().await;
@@ -48,12 +49,13 @@ async fn a8_a_store_that_is_locked_at_start_is_not_signed_out_and_recovers_by_it
 async fn b12_a_sign_in_while_the_store_was_locked_replaces_what_it_turns_out_to_hold() {
     let device = Device::new().await;
     let (app, old) = device.signed_in().await;
-    drop(app);
+    app.kill().await;
     device.store.fail_all(Some(LOCKED));
     let app = device.start();
     let new = device.issue();
     app.start_session(new.web()).await.unwrap();
     device.store.fail_all(None);
+    app.look();
     app.until("the session to be stored", |session| session.storage == Storage::Keychain).await;
     assert_eq!(device.stored().unwrap().tokens.session_id.expose(), new.session_id);
     device.control.wait_for(otpless_local::Operation::Delete, 1).await;
@@ -64,7 +66,7 @@ async fn b12_a_sign_in_while_the_store_was_locked_replaces_what_it_turns_out_to_
 async fn a4_damaged_bytes_are_reported_erased_once_and_end_at_the_sign_in_page() {
     let device = Device::new().await;
     let (app, issued) = device.signed_in().await;
-    drop(app);
+    app.kill().await;
     let good = device.store.peek(Slot::Session).unwrap();
     for bytes in
         [&b""[..], &good[..good.len() - 1], &good[..20], b"\xff\xfe garbage", b"otpless-session/1 2 00\n{}"]
@@ -77,8 +79,8 @@ async fn a4_damaged_bytes_are_reported_erased_once_and_end_at_the_sign_in_page()
             (SessionStatus::SignedOut, Some(EndReason::StoreCorrupt))
         );
         eventually("the purge", || device.store.peek(Slot::Session).is_none()).await;
-        drop(app);
-        let session = device.start().session().await;
+        app.kill().await;
+        let session = device.glance().await;
         assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, None), "no loop");
     }
     let app = device.start();
@@ -119,7 +121,7 @@ fn ring_hex(bytes: &[u8]) -> String {
 async fn b12_a_record_whose_token_is_not_genuine_is_not_a_session() {
     let device = Device::new().await;
     let (app, _) = device.signed_in().await;
-    drop(app);
+    app.kill().await;
     let mut record = device.stored().unwrap();
     let (signed, _) = record.tokens.session_token.expose().rsplit_once('.').unwrap();
     record.tokens.session_token = format!("{signed}.{}", "A".repeat(342)).as_str().into();
@@ -135,12 +137,12 @@ async fn b12_a_record_whose_token_is_not_genuine_is_not_a_session() {
 async fn c11_a_logout_while_the_keychain_is_locked_is_final_although_nobody_knows_what_it_holds() {
     let device = Device::new().await;
     let (app, issued) = device.signed_in().await;
-    drop(app);
+    app.kill().await;
     device.store.fail_all(Some(LOCKED));
     let app = device.start();
     assert_eq!(app.session().await.status, SessionStatus::Restoring);
     assert_eq!(app.logout().await.status, SessionStatus::SignedOut);
-    drop(app);
+    app.kill().await;
     device.store.fail_all(None);
     assert!(device.stored().is_some(), "the erase really did not get through");
     let app = device.start();
@@ -149,12 +151,8 @@ async fn c11_a_logout_while_the_keychain_is_locked_is_final_although_nobody_know
     device.control.wait_for(otpless_local::Operation::Delete, 1).await;
     assert_eq!(device.control.session_state(&issued.session_id), None, "and the server was told");
     app.start_session(device.issue().web()).await.unwrap();
-    drop(app);
-    assert_eq!(
-        device.start().session().await.status,
-        SessionStatus::Active,
-        "a later sign-in is not meant by it"
-    );
+    app.kill().await;
+    assert_eq!(device.glance().await.status, SessionStatus::Active, "a later sign-in is not meant by it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

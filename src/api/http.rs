@@ -134,6 +134,7 @@ fn bytes_of(body: Zeroizing<Vec<u8>>) -> bytes::Bytes {
 
 /// ring is handed over explicitly: a process-wide default would decide for the whole app.
 fn tls_config() -> Result<rustls::ClientConfig> {
+    #[cfg(not(target_os = "android"))]
     use rustls_platform_verifier::BuilderVerifierExt;
 
     let failed = |_| Error::internal("TLS could not be set up");

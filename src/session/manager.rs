@@ -44,6 +44,9 @@ use crate::{
 /// How long a question waits for the keychain at start-up before it is answered with "restoring".
 pub const RESTORE_WAIT: Duration = Duration::from_secs(6);
 
+/// A keychain that did not work is tried at a look, but not more often than this.
+const HOPE_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Asked for by a page, an exchange that went well is not repeated sooner: a page cannot drive the server.
 pub const MIN_EXCHANGE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -166,7 +169,13 @@ impl SessionManager {
     /// Something happened after which deadlines and clocks are worth a look: the app came back to the front, the
     /// machine woke up.
     pub fn look(&self) {
-        self.0.update_quietly(|state, _| state.retries.store_may_be_back());
+        self.0.update_quietly(|state, now| {
+            // Not at every look: dismissing the question to unlock brings the focus back, which is one.
+            if state.hoped.is_none_or(|at| now.monotonic >= at + HOPE_INTERVAL) {
+                state.hoped = Some(now.monotonic);
+                state.retries.store_may_be_back();
+            }
+        });
         self.0.wake.notify_one();
     }
 
@@ -249,6 +258,7 @@ impl Inner {
     pub(super) fn update_quietly<T>(&self, change: impl FnOnce(&mut State, Now) -> T) -> T {
         let mut state = self.lock();
         let now = self.now();
+        state.notice_clock(now);
         change(&mut state, now)
     }
 

@@ -49,7 +49,10 @@ impl Inner {
     pub(super) async fn refresh_on_request(self: &Arc<Self>) -> Result<()> {
         let (_, recent) = self.with_live(|live, state, now| {
             let recent = live.refreshed.is_some_and(|at| now.monotonic < at + MIN_EXCHANGE_INTERVAL);
-            if !recent && !state.retries.refresh.holds_callers(now) {
+            if recent && !state.retries.refresh.holds_callers(now) {
+                return Some(Ok(()));
+            }
+            if !state.retries.refresh.holds_callers(now) {
                 return None;
             }
             let failed = state.last_refresh.as_ref().and_then(|exchange| exchange.error.clone());

@@ -47,9 +47,7 @@ impl Inner {
                     state.storage = Storage::Unavailable;
                     state.storage_error = Some(error.to_string());
                     state.phase = Phase::Restoring;
-                    // Whoever dismissed the question to unlock it is not asked again right away.
-                    let pace = if error == StoreError::Locked { Pace::Exchange } else { Pace::Quick };
-                    state.retries.restore.failed(pace, now, None, random);
+                    state.retries.restore.failed(Pace::after(&error), now, None, random);
                     None
                 }
             }
@@ -240,7 +238,7 @@ impl Inner {
         let updated = self.update_live(generation, |state, now| {
             if state.live().is_none_or(|live| live.record != record) {
                 // The tokens moved on meanwhile; the next look stores those.
-                return;
+                return false;
             }
             match outcome {
                 Ok(Commit::Written { replaced }) => {
@@ -250,13 +248,20 @@ impl Inner {
                         outbox::add(&mut state.waiting, old.revocation());
                     }
                     state.note_stored();
+                    true
                 }
-                Ok(Commit::Superseded | Commit::Conflict(_)) => {}
-                Err(error) => state.note_not_stored(&error, now, random),
+                Ok(Commit::Superseded | Commit::Conflict(_)) => false,
+                Err(error) => {
+                    state.note_not_stored(&error, now, random);
+                    false
+                }
             }
         });
-        if updated.is_err() {
-            tracing::debug!("the session ended while it was being stored");
+        match updated {
+            Err(_) => tracing::debug!("the session ended while it was being stored"),
+            // What the keychain held before is gone, so no mark is needed against it.
+            Ok(true) => self.log_signed_out(None),
+            Ok(false) => {}
         }
         self.read_outbox().await;
         self.note_waiting_revocations().await;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::schedule::{self, Now, Pace};
-use crate::error::{Error, ErrorKind};
+use super::schedule::{self, Job, Now, Pace};
+use crate::error::Error;
 
 /// A caller who asks is not held longer than this by back-off alone; `Retry-After` holds everyone.
 const CALLER_WAIT: Duration = Duration::from_secs(60);
@@ -32,7 +32,8 @@ impl Retry {
     /// After a call to the session API failed with `error`.
     pub(crate) fn failed_with(&mut self, error: &Error, now: Now, random: u32) {
         self.failed(Pace::Exchange, now, error.retry_after(), random);
-        self.held = !error.is_retryable() && error.kind() != ErrorKind::SessionChanged;
+        // Only on OTPless's own word: a refusal without its code may be a proxy's.
+        self.held = !error.is_retryable() && error.code().is_some();
     }
 
     pub(crate) fn succeeded(&mut self) {
@@ -70,6 +71,18 @@ pub(crate) struct Retries {
 }
 
 impl Retries {
+    pub(crate) fn of(&mut self, job: Job) -> &mut Retry {
+        match job {
+            Job::Restore => &mut self.restore,
+            Job::Refresh => &mut self.refresh,
+            Job::Keys => &mut self.keys,
+            Job::Heartbeat => &mut self.heartbeat,
+            Job::Persist => &mut self.persist,
+            Job::Erase => &mut self.erase,
+            Job::Revoke => &mut self.revoke,
+        }
+    }
+
     /// The network may be back.
     pub(crate) fn network_may_be_back(&mut self) {
         for retry in [&mut self.refresh, &mut self.keys, &mut self.heartbeat, &mut self.revoke] {
@@ -88,7 +101,7 @@ impl Retries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
+    use crate::{clock::Timestamp, error::ErrorKind};
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -122,7 +135,7 @@ mod tests {
     #[test]
     fn rule_6_what_only_a_person_can_mend_is_not_retried_by_itself() {
         let mut retry = Retry::default();
-        retry.failed_with(&Error::invalid_config("wrong app id"), at(MINUTE), 0);
+        retry.failed_with(&Error::invalid_config("wrong app id").with_code("401"), at(MINUTE), 0);
         retry.may_be_cured();
         assert_eq!(retry.not_before(), Duration::MAX);
         assert!(!retry.holds_callers(at(MINUTE)), "but a caller may try");

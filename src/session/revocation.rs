@@ -20,7 +20,11 @@ impl SessionManager {
     /// outside it keeps the session from coming back.
     pub async fn logout(&self) -> Session {
         let inner = self.0.clone();
-        let done = self.0.runtime.spawn(async move { inner.end_by_user().await });
+        let essential = Essential::start(&inner);
+        let done = self.0.runtime.spawn(async move {
+            inner.end_by_user().await;
+            drop(essential);
+        });
         if done.await.is_err() {
             tracing::error!("the logout ended without a result");
         }
@@ -53,7 +57,6 @@ impl Inner {
         // Until the erase got through: whatever turns out to be in the keychain is over (requirement C11).
         self.log_signed_out(Some(self.now().wall));
         {
-            let _essential = Essential::start(&self);
             let _running = Running::start(&self, Job::Erase);
             self.clone().erase().await;
         }
@@ -68,7 +71,8 @@ impl Inner {
         let guard = self.guard(pending.generation);
         let everything = matches!(pending.erase, Erase::Anything);
         let outcome = self.vault.end(pending.erase, pending.revocation, Some(guard)).await;
-        if everything && outcome.is_ok() {
+        // With a newer generation the erase was passed over, which is no erase.
+        if everything && outcome.is_ok() && self.generation() == pending.generation {
             self.log_signed_out(None);
         }
         let random = self.random();
@@ -87,7 +91,7 @@ impl Inner {
                 Err(error) => {
                     tracing::warn!(%error, "the ended session could not be erased yet");
                     state.storage_error = Some(error.to_string());
-                    state.retries.erase.failed(Pace::Quick, now, None, random);
+                    state.retries.erase.failed(Pace::after(&error), now, None, random);
                 }
             }
         });
@@ -106,6 +110,12 @@ impl Inner {
     /// Tells the server of every session that is over.
     pub(super) async fn deliver_revocations(self: Arc<Self>) {
         for revocation in self.read(|state, _| state.waiting.clone()) {
+            let still_over =
+                self.read(|state, _| state.waiting.iter().any(|r| r.session_id == revocation.session_id));
+            if !still_over {
+                // Somebody signed in with this very session while others were being delivered.
+                continue;
+            }
             let now = self.now().wall;
             if revocation.expires_at > now {
                 let answer = self.api.revoke(&revocation.session_id).await;

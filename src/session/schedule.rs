@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{clock::Timestamp, session::snapshot::EndReason};
+use crate::{clock::Timestamp, session::snapshot::EndReason, store::StoreError};
 
 /// A refresh is due when this share of the token's life is left …
 const REFRESH_SHARE: u32 = 5;
@@ -35,6 +35,14 @@ pub(crate) enum Pace {
     Exchange,
     /// Everything else.
     Quick,
+}
+
+impl Pace {
+    /// After the keychain has failed with `error`: whoever dismissed the question to unlock it is not asked again
+    /// right away.
+    pub(crate) fn after(error: &StoreError) -> Self {
+        if *error == StoreError::Locked { Self::Exchange } else { Self::Quick }
+    }
 }
 
 /// The wait after `failures` failures in a row. `random` is uniform over `u32`: full jitter, so that a thousand

@@ -58,9 +58,7 @@ struct Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.inner.update_quietly(|state, _| {
-            if state.claiming.as_ref().is_some_and(|(id, _)| *id == self.session_id) {
-                state.claiming = None;
-            }
+            state.claiming.retain(|(id, _)| *id != self.session_id);
         });
     }
 }
@@ -146,13 +144,13 @@ impl Inner {
     /// The flight of this sign-in, joined by everyone who brings the same one: an SDK that calls back twice, or two
     /// windows, must not make two sessions of it of which the second revokes the first.
     fn claim(&self, session_id: &SessionId) -> Arc<SingleFlight<Result<()>>> {
-        self.update_quietly(|state, _| match &state.claiming {
-            Some((claimed, flight)) if claimed == session_id => flight.clone(),
-            _ => {
-                let flight = Arc::new(SingleFlight::default());
-                state.claiming = Some((session_id.clone(), flight.clone()));
-                flight
+        self.update_quietly(|state, _| {
+            if let Some((_, flight)) = state.claiming.iter().find(|(claimed, _)| claimed == session_id) {
+                return flight.clone();
             }
+            let flight = Arc::new(SingleFlight::default());
+            state.claiming.push((session_id.clone(), flight.clone()));
+            flight
         })
     }
 
@@ -209,18 +207,26 @@ impl Inner {
         verified: Verified,
         stored: std::result::Result<Commit, StoreError>,
     ) -> bool {
+        let pace = stored.as_ref().err().map_or(Pace::Quick, Pace::after);
         let error = stored.as_ref().err().map(ToString::to_string);
         let storage = if error.is_none() { Storage::Keychain } else { Storage::Ephemeral };
         if let Some(error) = &error {
             tracing::warn!(%error, "the new session is kept in memory only");
         }
         let jitter = self.random();
+        let mut replaced = None;
+        let mut unknown = false;
         let adopted = self.update(|state, now| {
             if self.generation() != generation {
                 return false;
             }
-            if let Phase::Replacing(old) = &state.phase {
-                outbox::add(&mut state.waiting, old.revocation());
+            match &state.phase {
+                Phase::Replacing(old) => {
+                    outbox::add(&mut state.waiting, old.revocation());
+                    replaced = Some(old.record.sign_in.clone());
+                }
+                Phase::Restoring => unknown = true,
+                Phase::SignedIn(_) | Phase::SignedOut(_) => {}
             }
             if let Ok(Commit::Written { replaced: Stored::Session(old) }) = &stored {
                 outbox::add(&mut state.waiting, old.revocation());
@@ -231,15 +237,21 @@ impl Inner {
             live.ever_stored = live.stored;
             state.sign_in(live, storage, error);
             if storage == Storage::Ephemeral {
-                state.retries.persist.failed(Pace::Quick, now, None, jitter);
+                state.retries.persist.failed(pace, now, None, jitter);
             }
             true
         });
-        if adopted && storage == Storage::Keychain {
-            self.log_signed_out(None);
-        }
         if adopted {
             tracing::info!(?storage, "signed in");
+            // The old entry may still stand in a keychain that did not take the new one; it must not come back.
+            if let Some(replaced) = replaced {
+                self.log_ended(&replaced);
+            }
+            match storage {
+                Storage::Keychain => self.log_signed_out(None),
+                _ if unknown => self.log_signed_out(Some(record.started_at.shifted(-1))),
+                _ => {}
+            }
         }
         adopted
     }

@@ -1,7 +1,7 @@
 //! The session as the manager holds it, and every way it may change. No I/O and no waiting here: what must be done
 //! outside is left as pending work, which [`upcoming`](State::upcoming) names.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{
     activity::{ACTIVITY_GRANULARITY, Policy},
@@ -68,10 +68,12 @@ pub(crate) struct State {
     /// Counts sign-ins and logouts: what a sign-in that is still being verified loses to. Deadlines and verdicts end
     /// a session too, but they say nothing against a new one.
     pub(crate) user_actions: u64,
-    /// The sign-in that is being verified or stored, and what those who bring the same one wait for.
-    pub(crate) claiming: Option<(SessionId, Arc<SingleFlight<Result<()>>>)>,
+    /// The sign-ins that are being verified or stored, and what those who bring the same one wait for.
+    pub(crate) claiming: Vec<(SessionId, Arc<SingleFlight<Result<()>>>)>,
     /// Whether the revocations of earlier runs have been read.
     pub(crate) outbox_read: bool,
+    /// When a look last gave a keychain that did not work another chance, by the monotonic clock.
+    pub(crate) hoped: Option<Duration>,
     /// When the state was last looked at, to notice a clock that was changed.
     looked: Option<Now>,
     pub(crate) last_refresh: Option<Exchange>,
@@ -93,8 +95,9 @@ impl Default for State {
             retries: Retries::default(),
             running: HashSet::new(),
             user_actions: 0,
-            claiming: None,
+            claiming: Vec::new(),
             outbox_read: false,
+            hoped: None,
             looked: None,
             last_refresh: None,
             last_verify: None,
@@ -179,9 +182,12 @@ impl State {
         if let Some(revocation) = &revocation {
             outbox::add(&mut self.waiting, revocation.clone());
         }
-        // What was never stored has no entry; what stands there then is older, and over as well.
-        let erase =
-            if live.ever_stored { Erase::SignIn(live.record.sign_in.clone()) } else { Erase::Anything };
+        // What was never stored has no entry; what is older there is over as well.
+        let erase = if live.ever_stored {
+            Erase::SignIn(live.record.sign_in.clone())
+        } else {
+            Erase::NotAfter(live.record.started_at)
+        };
         self.pending_erase = Some(PendingErase { erase, revocation, generation });
         self.forget_retries();
     }
@@ -213,7 +219,7 @@ impl State {
         if let Some(live) = self.live_mut() {
             live.stored = false;
         }
-        self.retries.persist.failed(Pace::Quick, now, None, random);
+        self.retries.persist.failed(Pace::after(error), now, None, random);
     }
 
     fn forget_retries(&mut self) {

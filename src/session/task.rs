@@ -37,6 +37,9 @@ impl SessionManager {
                 for duty in plan.due {
                     inner.perform(duty);
                 }
+                // A runtime that shuts down drops what is spawned on it at once, which leaves everything due: without
+                // a pause here this loop would never let it end.
+                tokio::task::yield_now().await;
                 continue;
             }
             match plan.sleep {
@@ -102,12 +105,12 @@ impl Inner {
     async fn verify_restored(self: Arc<Self>) {
         let Ok((generation, record)) = self.with_live(|live, _, _| live.record.clone()) else { return };
         let fetched = self.verifier.fetch_keys().await;
-        let verified = self.verifier.verify(record.tokens.session_token.expose());
+        let verified = self.check_restored(&record);
 
-        if self.check_restored(&record).is_err() {
+        let Ok(verified) = verified else {
             self.end(generation, EndReason::InvalidToken, Revoke::Yes);
             return;
-        }
+        };
         let random = self.random();
         let updated = self.update_live(generation, |state, now| {
             if let Ok(fetched) = &fetched {
@@ -115,13 +118,13 @@ impl Inner {
             }
             let Some(live) = state.live_mut().filter(|live| live.record == record) else { return };
             match verified {
-                Ok(claims) => {
+                Some(claims) => {
                     let record = self.completed((*record).clone(), Some(&claims));
                     live.set_tokens(Arc::new(record), Some(claims));
                     state.retries.keys.succeeded();
                 }
-                Err(_) => {
-                    live.key_is_gone = fetched.as_ref().is_ok_and(|fetched| fetched.fetched);
+                None => {
+                    live.key_is_gone |= fetched.as_ref().is_ok_and(|fetched| fetched.fetched);
                     if let Err(error) = &fetched {
                         tracing::warn!(%error, "the keys to verify the session could not be fetched");
                     }

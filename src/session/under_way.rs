@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{manager::Inner, schedule::Job};
+use super::{
+    manager::Inner,
+    schedule::{Job, Pace},
+};
 
 /// Marks work that must not be lost with the process, while it lives.
 pub(super) struct Essential(Arc<Inner>);
@@ -35,7 +38,14 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.inner.update_quietly(|state, _| state.running.remove(&self.job));
+        let panicked = std::thread::panicking();
+        self.inner.update_quietly(|state, now| {
+            state.running.remove(&self.job);
+            if panicked {
+                // Due again at once it would panic again at once.
+                state.retries.of(self.job).failed(Pace::Exchange, now, None, 0);
+            }
+        });
         self.inner.wake.notify_one();
     }
 }

@@ -134,6 +134,10 @@ impl SessionRecord {
     /// [`Unreadable`], for any other bytes whatsoever.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         let body: Body<Zeroizing<String>> = text::open(NAME, RECORD_VERSION, bytes)?;
+        // Nobody counts that far, and from there no writer could count on.
+        if body.rotation == u64::MAX {
+            return Err(Unreadable::Corrupt);
+        }
         Ok(Self {
             sign_in: body.sign_in,
             rotation: body.rotation,

@@ -83,6 +83,8 @@ pub(crate) enum Erase {
     SignIn(SignInId),
     /// Whatever is there, whose revocation is noted too.
     Anything,
+    /// Like everything, but not what another process began later than this.
+    NotAfter(Timestamp),
     /// An entry that cannot be read, unless somebody has replaced it meanwhile.
     Damaged,
 }
@@ -181,7 +183,10 @@ impl Vault {
                     (Erase::Damaged, Ok(stored)) if stored != Stored::Unreadable(Unreadable::Corrupt) => {
                         return noted;
                     }
-                    (Erase::Anything, Ok(Stored::Session(there))) => {
+                    (Erase::NotAfter(at), Ok(Stored::Session(there))) if there.started_at > *at => {
+                        return noted;
+                    }
+                    (Erase::Anything | Erase::NotAfter(_), Ok(Stored::Session(there))) => {
                         // Erased even if this fails: an entry that stays is worse than a server that is not told.
                         noted = noted.and(note(store, there.revocation()));
                     }

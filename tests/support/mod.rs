@@ -76,6 +76,14 @@ impl Device {
         self.start_with(move || Box::new(store.clone()))
     }
 
+    /// The app starts, shows its session and is killed.
+    pub(crate) async fn glance(&self) -> Session {
+        let app = self.start();
+        let session = app.session().await;
+        app.kill().await;
+        session
+    }
+
     pub(crate) fn start_with(&self, make: impl Fn() -> Box<dyn SessionStore> + Send + Sync + 'static) -> App {
         let http = HttpClient::new().expect("an HTTP client");
         let url = |path: &str| format!("{}{path}", self.otpless.url()).parse().expect("a URL");
@@ -148,7 +156,7 @@ impl Device {
     }
 }
 
-/// A running app; dropping it is killing it.
+/// A running app. Dropping it ends it soon, [`kill`](Self::kill) at once.
 pub(crate) struct App {
     manager: SessionManager,
     task: JoinHandle<()>,
@@ -169,6 +177,12 @@ impl Drop for App {
 }
 
 impl App {
+    /// The process is killed: nothing of its background loop runs when this returns.
+    pub(crate) async fn kill(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
+
     /// Waits until the session is as `wanted`, looking whenever it changes.
     pub(crate) async fn until(&self, what: &str, mut wanted: impl FnMut(&Session) -> bool) -> Session {
         let mut sessions = self.subscribe();
