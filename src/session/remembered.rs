@@ -4,7 +4,10 @@
 use serde_json::json;
 
 use super::manager::Inner;
-use crate::{clock::Timestamp, store::record::SignInId};
+use crate::{
+    clock::Timestamp,
+    store::record::{SessionRecord, SignInId},
+};
 
 const ACTIVITY_KEY: &str = "activity";
 const ENDED_KEY: &str = "ended";
@@ -18,12 +21,6 @@ impl Inner {
         self.log.put(ACTIVITY_KEY, json!({ "signIn": sign_in, "lastActiveAt": at }));
     }
 
-    pub(super) fn logged_activity(&self, sign_in: &SignInId) -> Option<Timestamp> {
-        let entry = self.log.get(ACTIVITY_KEY)?;
-        (entry.get("signIn")?.as_str()? == sign_in.as_str())
-            .then(|| entry.get("lastActiveAt")?.as_i64().map(Timestamp))?
-    }
-
     /// Remembers outside the keychain that a sign-in is over, for the day the keychain could not be told.
     pub(super) fn log_ended(&self, sign_in: &SignInId) {
         let mut ended = self.ended();
@@ -35,8 +32,14 @@ impl Inner {
         self.log.put(ENDED_KEY, json!(ended));
     }
 
-    pub(super) fn is_ended(&self, sign_in: &SignInId) -> bool {
-        self.ended().iter().any(|id| id == sign_in.as_str())
+    /// All that is remembered. Never asked for with the state lock held: the log has a lock of its own, and whoever
+    /// listens to its changes may ask for the session in turn.
+    pub(super) fn remembered(&self) -> Remembered {
+        let activity = self.log.get(ACTIVITY_KEY).and_then(|entry| {
+            let sign_in = entry.get("signIn")?.as_str()?.to_owned();
+            Some((sign_in, Timestamp(entry.get("lastActiveAt")?.as_i64()?)))
+        });
+        Remembered { activity, ended: self.ended(), signed_out_at: self.signed_out_at() }
     }
 
     /// Remembers a logout of whatever the keychain holds: it did not answer, so it is not known what that is.
@@ -46,11 +49,31 @@ impl Inner {
         }
     }
 
-    pub(super) fn signed_out_at(&self) -> Option<Timestamp> {
+    fn signed_out_at(&self) -> Option<Timestamp> {
         self.log.get(SIGNED_OUT_KEY)?.as_i64().map(Timestamp)
     }
 
     fn ended(&self) -> Vec<String> {
         self.log.get(ENDED_KEY).and_then(|ids| serde_json::from_value(ids).ok()).unwrap_or_default()
+    }
+}
+
+/// What the log knows of earlier runs.
+pub(super) struct Remembered {
+    activity: Option<(String, Timestamp)>,
+    ended: Vec<String>,
+    signed_out_at: Option<Timestamp>,
+}
+
+impl Remembered {
+    /// When the user of `sign_in` was last active.
+    pub(super) fn activity(&self, sign_in: &SignInId) -> Option<Timestamp> {
+        self.activity.as_ref().filter(|(id, _)| id == sign_in.as_str()).map(|(_, at)| *at)
+    }
+
+    /// Whether the end of `record` was decided and only the keychain could not be told.
+    pub(super) fn is_over(&self, record: &SessionRecord) -> bool {
+        self.ended.iter().any(|id| id == record.sign_in.as_str())
+            || self.signed_out_at.is_some_and(|at| record.started_at <= at)
     }
 }

@@ -6,6 +6,7 @@ use super::{
     activity,
     live::Live,
     manager::Inner,
+    remembered::Remembered,
     schedule::{Now, Pace},
     snapshot::{EndReason, Storage},
     state::{PendingErase, Phase, Revoke, State},
@@ -25,6 +26,7 @@ impl Inner {
     pub(super) async fn restore(self: Arc<Self>) {
         let generation = self.generation();
         let loaded = self.vault.load().await;
+        let remembered = self.remembered();
         let random = self.random();
         let ended = self.update(|state, now| {
             if self.generation() != generation || !matches!(state.phase, Phase::Restoring) {
@@ -39,7 +41,7 @@ impl Inner {
                     state.retries.restore.succeeded();
                     state.storage = Storage::Keychain;
                     state.storage_error = None;
-                    self.restored(state, stored, revocations, now, random)
+                    self.restored(state, stored, revocations, &remembered, now, random)
                 }
                 Err(error) => {
                     // Not "signed out": nobody knows (requirement A8).
@@ -66,14 +68,12 @@ impl Inner {
         state: &mut State,
         stored: Stored,
         revocations: Vec<Revocation>,
+        remembered: &Remembered,
         now: Now,
         random: u32,
     ) -> Option<crate::store::record::SignInId> {
-        let signed_out_at = self.signed_out_at();
         let over = |record: &SessionRecord| {
-            self.is_ended(&record.sign_in)
-                || signed_out_at.is_some_and(|at| record.started_at <= at)
-                || revocations.iter().any(|r| r.session_id == record.tokens.session_id)
+            remembered.is_over(record) || revocations.iter().any(|r| r.session_id == record.tokens.session_id)
         };
         match stored {
             Stored::Nothing => state.phase = Phase::SignedOut(None),
@@ -108,7 +108,7 @@ impl Inner {
                 });
             }
             Stored::Session(record) => {
-                let logged = self.logged_activity(&record.sign_in);
+                let logged = remembered.activity(&record.sign_in);
                 let mut live = match self.check_restored(&record) {
                     Ok(claims) => {
                         let record = self.completed(*record, claims.as_ref());
