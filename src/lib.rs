@@ -26,6 +26,7 @@ mod error;
 mod events;
 mod jwt;
 mod plugin_store;
+mod runtime;
 mod secret;
 pub mod session;
 mod single_flight;
@@ -62,9 +63,11 @@ pub mod engine {
             Answer, ApiError, ClientApi, Credentials, Refreshed, SessionApi, Verdict,
             http::HttpClient,
             sign_in::{MAX_SIGN_IN_BYTES, SignIn},
+            transport::{Request, Response, Transport, Unreachable},
         },
         clock::{Clock, SystemClock, Timestamp},
         jwt::{Claims, Expected, Fetched, JwksVerifier, TokenVerifier, Unverified},
+        runtime::{Job, Runtime, Serial},
         secret::{RefreshToken, SessionId, SessionToken, Tokens},
         session::{MakeStore, Parts, SessionManager, activity::Policy},
         store::{
@@ -204,7 +207,7 @@ fn start<R: Runtime>(
         http.clone(),
         clock.clone(),
         activity_log.clone(),
-        runtime.clone(),
+        Arc::new(runtime.clone()),
     );
     let manager = SessionManager::new(session::Parts {
         policy: settings.policy,
@@ -215,7 +218,7 @@ fn start<R: Runtime>(
         activity_log,
         lock_directory: app.path().app_local_data_dir().ok(),
         random: Arc::new(random),
-        runtime: runtime.clone(),
+        runtime: Arc::new(runtime.clone()),
     });
     runtime.spawn(events::forward(app.clone(), manager.subscribe()));
     runtime.spawn(manager.clone().run());

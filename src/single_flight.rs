@@ -5,7 +5,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use tokio::{runtime::Handle, sync::watch};
+use tokio::sync::watch;
+
+use crate::runtime::Runtime;
 
 /// Runs a piece of work detached from whoever asked for it; those who ask while it runs get its result.
 ///
@@ -37,7 +39,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     /// The work is started before this returns its future, so dropping the future does not undo it.
     pub(crate) fn run<W, F>(
         &self,
-        runtime: &Handle,
+        runtime: &dyn Runtime,
         work: W,
     ) -> impl Future<Output = Result<T, Lost>> + Send + use<T, W, F>
     where
@@ -53,7 +55,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         }
     }
 
-    fn join_or_start<F>(&self, runtime: &Handle, work: impl FnOnce() -> F) -> watch::Receiver<Option<T>>
+    fn join_or_start<F>(&self, runtime: &dyn Runtime, work: impl FnOnce() -> F) -> watch::Receiver<Option<T>>
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -64,10 +66,10 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         let (sender, receiver) = watch::channel(None);
         *current = Some(receiver.clone());
         let work = work();
-        runtime.spawn(async move {
+        runtime.spawn(Box::pin(async move {
             let result = work.await;
             sender.send_replace(Some(result));
-        });
+        }));
         receiver
     }
 }
@@ -79,7 +81,7 @@ mod tests {
         atomic::{AtomicUsize, Ordering},
     };
 
-    use tokio::sync::Notify;
+    use tokio::{runtime::Handle, sync::Notify};
 
     use super::*;
 

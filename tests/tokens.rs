@@ -52,7 +52,7 @@ fn verifier(device: &Device, log: Arc<MemoryActivityLog>) -> JwksVerifier {
         HttpClient::new().unwrap(),
         Arc::new(SystemClock::default()),
         log,
-        Handle::current(),
+        Arc::new(Handle::current()),
     )
 }
 

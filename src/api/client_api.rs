@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 
 use super::{
     Answer, ApiError, Credentials, Refreshed, SessionApi, Verdict,
-    http::{HttpClient, MAX_ANSWER_BYTES, Response},
+    http::MAX_ANSWER_BYTES,
+    transport::{Request, Response, Transport},
     wire::{self, AuthenticateBody, CommonFields, RefreshBody},
 };
 use crate::{
@@ -29,7 +30,7 @@ const ORIGIN: &str = "https://otpless.com";
 /// Speaks v4 to `apiUrl`.
 #[derive(Debug)]
 pub struct ClientApi {
-    http: HttpClient,
+    transport: Box<dyn Transport>,
     base: Url,
     app_id: String,
     login_uri: String,
@@ -37,8 +38,13 @@ pub struct ClientApi {
 
 impl ClientApi {
     /// Speaks for the app `app_id` to the server at `base`.
-    pub fn new(http: HttpClient, base: Url, app_id: &str) -> Self {
-        Self { http, base, app_id: app_id.to_owned(), login_uri: format!("{ORIGIN}/rc5/appid/{app_id}") }
+    pub fn new(transport: impl Transport, base: Url, app_id: &str) -> Self {
+        Self {
+            transport: Box::new(transport),
+            base,
+            app_id: app_id.to_owned(),
+            login_uri: format!("{ORIGIN}/rc5/appid/{app_id}"),
+        }
     }
 
     fn common(&self) -> CommonFields<'_> {
@@ -60,8 +66,8 @@ impl ClientApi {
         read: impl FnOnce(&Response) -> std::result::Result<T, ApiError>,
     ) -> Answer<T> {
         let sent = async {
-            let headers = self.headers(state)?;
-            self.http.send(method, self.url(path)?, headers, body, MAX_ANSWER_BYTES).await
+            let (url, headers) = (self.url(path)?, self.headers(state)?);
+            self.transport.call(Request { method, url, headers, body, limit: MAX_ANSWER_BYTES }).await
         };
         match sent.await {
             Ok(response) => Answer { outcome: read(&response), server_date: response.date },

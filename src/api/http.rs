@@ -7,12 +7,12 @@ use std::{
 };
 
 use reqwest::{
-    Method, StatusCode, Url,
     header::{AGE, DATE, HeaderMap, RETRY_AFTER},
     redirect,
 };
 use zeroize::Zeroizing;
 
+use super::transport::{Request, Response, Unreachable};
 use crate::{
     clock::Timestamp,
     error::{Error, ErrorKind, Result},
@@ -39,14 +39,6 @@ pub struct HttpClient {
     secure: reqwest::Client,
     /// For loopback addresses, never through a proxy: it would see the tokens in the clear.
     local: reqwest::Client,
-}
-
-/// An answer read to its end.
-pub(crate) struct Response {
-    pub(crate) status: u16,
-    pub(crate) body: Zeroizing<Vec<u8>>,
-    pub(crate) date: Option<Timestamp>,
-    pub(crate) retry_after: Option<Duration>,
 }
 
 impl HttpClient {
@@ -77,18 +69,8 @@ impl HttpClient {
             .user_agent(concat!("tauri-plugin-otpless/", env!("CARGO_PKG_VERSION"))))
     }
 
-    pub(crate) async fn get(&self, url: Url, limit: usize) -> Result<Response> {
-        self.send(Method::GET, url, HeaderMap::new(), None, limit).await
-    }
-
-    pub(crate) async fn send(
-        &self,
-        method: Method,
-        url: Url,
-        headers: HeaderMap,
-        body: Option<Zeroizing<Vec<u8>>>,
-        limit: usize,
-    ) -> Result<Response> {
+    pub(crate) async fn send(&self, request: Request) -> Result<Response> {
+        let Request { method, url, headers, body, limit } = request;
         let client = if url.scheme() == "https" { &self.secure } else { &self.local };
         let mut request = client.request(method, url).headers(headers);
         if let Some(body) = body {
@@ -179,24 +161,23 @@ fn parse_http_date(value: &str) -> Option<Timestamp> {
 /// The mobile SDKs' numbers for transport failures. reqwest's own text is dropped: it contains the URL, and the
 /// URL of a revocation contains the session id (requirement E3).
 fn transport_error(error: reqwest::Error) -> Error {
-    let (code, what) = if error.is_timeout() {
-        ("9100", "the server did not answer in time")
+    let why = if error.is_timeout() {
+        Unreachable::Timeout
     } else if error.is_connect() {
         let causes = causes(&error);
         if causes.contains("dns") || causes.contains("lookup") {
-            ("9102", "the server's name could not be resolved")
+            Unreachable::Dns
         } else if causes.contains("certificate") || causes.contains("tls") || causes.contains("handshake") {
-            ("9105", "no trusted TLS connection to the server could be made")
+            Unreachable::Tls
         } else if causes.contains("network is unreachable") || causes.contains("network is down") {
-            ("9104", "this device is offline")
+            Unreachable::Offline
         } else {
-            ("9103", "the server could not be reached")
+            Unreachable::CannotConnect
         }
     } else {
-        ("9101", "the connection was lost before the answer was complete")
+        Unreachable::ConnectionLost
     };
-    Error::new(ErrorKind::Network, format!("{what}; the session is kept and will be tried again"))
-        .with_code(code)
+    why.into()
 }
 
 fn causes(error: &reqwest::Error) -> String {
@@ -208,12 +189,6 @@ fn causes(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-impl Response {
-    pub(crate) fn is_redirect(&self) -> bool {
-        StatusCode::from_u16(self.status).is_ok_and(|status| status.is_redirection())
-    }
 }
 
 #[cfg(test)]

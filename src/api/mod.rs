@@ -5,6 +5,7 @@
 pub(crate) mod client_api;
 pub(crate) mod http;
 pub(crate) mod sign_in;
+pub(crate) mod transport;
 pub(crate) mod wire;
 
 use std::{fmt, time::Duration};

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{ApiError, Refreshed, Verdict, http::Response};
+use super::{ApiError, Refreshed, Verdict, transport::Response};
 use crate::{
     error::{Error, ErrorKind},
     jwt::verify::MAX_TOKEN_BYTES,

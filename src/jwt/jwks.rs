@@ -9,8 +9,8 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
-use tokio::runtime::Handle;
 
 use super::{
     Claims, Fetched, TokenVerifier, Unverified, strict_json,
@@ -19,9 +19,10 @@ use super::{
 use crate::{
     BoxFuture,
     activity_log::ActivityLog,
-    api::http::HttpClient,
+    api::transport::{Request, Transport},
     clock::{Clock, Timestamp},
     error::{Error, ErrorKind, Result},
+    runtime::Runtime,
     single_flight::SingleFlight,
 };
 
@@ -133,10 +134,10 @@ pub struct JwksVerifier(Arc<Inner>);
 struct Inner {
     expected: Expected,
     url: reqwest::Url,
-    http: HttpClient,
+    transport: Box<dyn Transport>,
     clock: Arc<dyn Clock>,
     log: Arc<dyn ActivityLog>,
-    runtime: Handle,
+    runtime: Arc<dyn Runtime>,
     keys: Mutex<Keys>,
     fetching: SingleFlight<Result<Fetched>>,
 }
@@ -146,16 +147,16 @@ impl JwksVerifier {
     pub fn new(
         expected: Expected,
         url: reqwest::Url,
-        http: HttpClient,
+        transport: impl Transport,
         clock: Arc<dyn Clock>,
         log: Arc<dyn ActivityLog>,
-        runtime: Handle,
+        runtime: Arc<dyn Runtime>,
     ) -> Self {
         let keys = Keys::from_log(&*log, &url).unwrap_or_default();
         Self(Arc::new(Inner {
             expected,
             url,
-            http,
+            transport: Box::new(transport),
             clock,
             log,
             runtime,
@@ -197,7 +198,14 @@ impl Inner {
     }
 
     async fn fetch(&self) -> Result<Fetched> {
-        let response = self.http.get(self.url.clone(), MAX_KEY_SET_BYTES).await;
+        let request = Request {
+            method: Method::GET,
+            url: self.url.clone(),
+            headers: HeaderMap::new(),
+            body: None,
+            limit: MAX_KEY_SET_BYTES,
+        };
+        let response = self.transport.call(request).await;
         let now = self.clock.monotonic();
         let outcome = response.and_then(|response| match parse(&response.body) {
             Some(keys) if response.status == 200 && !keys.is_empty() => Ok((keys, response.date)),
@@ -243,7 +251,7 @@ impl TokenVerifier for JwksVerifier {
         if inner.lock().next_fetch.is_some_and(|next| inner.clock.monotonic() < next) {
             return Box::pin(async { Ok(Fetched::default()) });
         }
-        let flight = self.0.fetching.run(&self.0.runtime, || async move { inner.fetch().await });
+        let flight = self.0.fetching.run(&*self.0.runtime, || async move { inner.fetch().await });
         Box::pin(async move {
             flight.await.unwrap_or_else(|_| Err(Error::internal("the key fetch ended without a result")))
         })

@@ -15,10 +15,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::{Notify, watch},
-};
+use tokio::sync::{Notify, watch};
 
 use super::{
     activity::Policy,
@@ -33,6 +30,7 @@ use crate::{
     clock::Clock,
     error::{Error, ErrorKind, Result},
     jwt::TokenVerifier,
+    runtime::Runtime,
     single_flight::SingleFlight,
     store::{
         SessionStore,
@@ -71,8 +69,8 @@ pub struct Parts {
     pub lock_directory: Option<PathBuf>,
     /// Uniform random numbers for jitter.
     pub random: Arc<dyn Fn() -> u32 + Send + Sync>,
-    /// Where detached work runs.
-    pub runtime: Handle,
+    /// Where detached work and the keychain run.
+    pub runtime: Arc<dyn Runtime>,
 }
 
 impl fmt::Debug for Parts {
@@ -100,7 +98,7 @@ pub(super) struct Inner {
     pub(super) log: Arc<dyn ActivityLog>,
     pub(super) refresh_lock: Option<PathBuf>,
     random: Arc<dyn Fn() -> u32 + Send + Sync>,
-    pub(super) runtime: Handle,
+    pub(super) runtime: Arc<dyn Runtime>,
     /// Written under the state lock alone; atomic because the keychain's thread compares it.
     generation: Arc<AtomicU64>,
     state: Mutex<State>,
@@ -116,7 +114,7 @@ impl SessionManager {
     /// A manager that does nothing yet; [`run`](Self::run) brings it to life.
     pub fn new(parts: Parts) -> Self {
         let lock = |name: &str| parts.lock_directory.as_ref().map(|directory| directory.join(name));
-        let vault = Vault::new(StoreWorker::start(parts.make_store), lock("otpless-store.lock"));
+        let vault = Vault::new(StoreWorker::start(parts.make_store, &*parts.runtime), lock("otpless-store.lock"));
         Self(Arc::new(Inner {
             policy: parts.policy,
             clock: parts.clock,

@@ -67,7 +67,7 @@ impl Inner {
     /// Joins the exchange under way or starts one.
     pub(super) async fn refresh_shared(self: &Arc<Self>) -> Result<()> {
         let inner = self.clone();
-        let flight = self.refreshing.run(&self.runtime, || inner.refresh_once());
+        let flight = self.refreshing.run(&*self.runtime, || inner.refresh_once());
         match flight.await {
             Ok(outcome) => outcome,
             Err(_) => {
@@ -99,7 +99,7 @@ impl Inner {
         if self.verifier.keys_are_due() {
             let inner = self.clone();
             // Nobody waits for it: the keys at hand are good for days.
-            self.runtime.spawn(async move { drop(inner.verifier.fetch_keys().await) });
+            self.runtime.spawn(Box::pin(async move { drop(inner.verifier.fetch_keys().await) }));
         }
         outcome
     }

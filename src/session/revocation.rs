@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::{
     SessionManager,
     manager::Inner,
@@ -21,11 +23,14 @@ impl SessionManager {
     pub async fn logout(&self) -> Session {
         let inner = self.0.clone();
         let essential = Essential::start(&inner);
-        let done = self.0.runtime.spawn(async move {
+        let (done, ended) = oneshot::channel();
+        self.0.runtime.spawn(Box::pin(async move {
             inner.end_by_user().await;
             drop(essential);
-        });
-        if done.await.is_err() {
+            // Whoever asked may be gone; the logout was done all the same.
+            let _ = done.send(());
+        }));
+        if ended.await.is_err() {
             tracing::error!("the logout ended without a result");
         }
         self.current()

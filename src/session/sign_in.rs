@@ -43,7 +43,7 @@ impl SessionManager {
         let inner = self.0.clone();
         let before = self.0.read(|state, _| state.user_actions);
         // Detached: the caller may go away, the session is stored all the same (requirement C2).
-        let started = flight.run(&self.0.runtime, || inner.begin(before, sign_in));
+        let started = flight.run(&*self.0.runtime, || inner.begin(before, sign_in));
         started.await.unwrap_or_else(|_| Err(lost()))?;
         Ok(self.current())
     }

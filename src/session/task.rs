@@ -45,6 +45,8 @@ impl SessionManager {
             match plan.sleep {
                 None => inner.wake.notified().await,
                 Some(sleep) => tokio::select! {
+                    // In order, so that a simulation can be played again.
+                    biased;
                     () = inner.wake.notified() => {}
                     () = tokio::time::sleep(sleep) => {}
                 },
@@ -83,7 +85,7 @@ impl Inner {
     fn start(self: &Arc<Self>, job: Job) {
         let Some(running) = Running::start(self, job) else { return };
         let inner = self.clone();
-        self.runtime.spawn(async move {
+        self.runtime.spawn(Box::pin(async move {
             let _running = running;
             match job {
                 Job::Restore => inner.restore().await,
@@ -98,7 +100,7 @@ impl Inner {
                 Job::Refresh => drop(inner.refresh_shared().await),
                 Job::Heartbeat => drop(inner.authenticate_shared().await),
             }
-        });
+        }));
     }
 
     /// Fetches keys and verifies the token that could not be verified so far.

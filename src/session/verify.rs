@@ -115,7 +115,7 @@ impl Inner {
     /// Joins the question under way or asks.
     pub(super) async fn authenticate_shared(self: &Arc<Self>) -> Result<()> {
         let inner = self.clone();
-        let flight = self.verifying.run(&self.runtime, || inner.authenticate_once());
+        let flight = self.verifying.run(&*self.runtime, || inner.authenticate_once());
         flight.await.unwrap_or_else(|_| Err(lost()))
     }
 

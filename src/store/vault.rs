@@ -285,11 +285,11 @@ impl Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{MemoryStore, record::tests::sample};
+    use crate::store::{MemoryStore, record::tests::sample, worker::tests::worker};
 
     fn vault(store: &MemoryStore) -> Vault {
         let store = store.clone();
-        Vault::new(StoreWorker::start(Box::new(move || Box::new(store.clone()))), None)
+        Vault::new(worker(Box::new(move || Box::new(store.clone()))), None)
     }
 
     fn guard(expected: u64) -> GenerationGuard {
@@ -334,7 +334,7 @@ mod tests {
                 "forgetful"
             }
         }
-        let vault = Vault::new(StoreWorker::start(Box::new(|| Box::new(Forgetful))), None);
+        let vault = Vault::new(worker(Box::new(|| Box::new(Forgetful))), None);
         let outcome = vault.commit(guard(1), Expect::Anything, Arc::new(sample())).await;
         assert_eq!(outcome, Err(StoreError::Failed("it did not keep what was written")));
     }

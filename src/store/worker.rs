@@ -1,8 +1,7 @@
 //! Runs the blocking store on a plain thread, in order, within a bound.
 //!
-//! A plain thread and not `spawn_blocking`, because the Secret Service client starts a runtime of its own and panics
-//! inside another. One thread and a queue, because order is a guarantee: an erase asked for after a write happens
-//! after it, even if the write hung for a minute behind an unlock prompt (requirement C11).
+//! One thread and a queue, because order is a guarantee: an erase asked for after a write happens after it, even if
+//! the write hung for a minute behind an unlock prompt (requirement C11).
 
 use std::{
     fmt,
@@ -10,21 +9,19 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc,
     },
-    thread,
     time::Duration,
 };
 
 use tokio::sync::oneshot;
 
 use super::{SessionStore, StoreError};
+use crate::runtime::{Runtime, Serial};
 
 /// How long a caller waits for the keychain: idle it answers in milliseconds, so whatever takes longer waits for a
 /// person at an unlock prompt or does not work.
 pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
-type Job = Box<dyn FnOnce(&mut dyn SessionStore) + Send>;
 type MakeStore = Box<dyn Fn() -> Box<dyn SessionStore> + Send + Sync>;
 
 /// What to do while an earlier call hangs.
@@ -42,8 +39,15 @@ pub(crate) struct StoreWorker {
 }
 
 enum Mode {
-    Thread { jobs: mpsc::Sender<Job>, progress: Arc<Progress> },
+    /// On a thread; `None` if it could not be started.
+    Queue { queue: Option<Box<dyn Serial>>, on_thread: Arc<OnThread> },
     Inline(Mutex<Box<dyn SessionStore>>),
+}
+
+struct OnThread {
+    store: Mutex<Box<dyn SessionStore>>,
+    make: MakeStore,
+    progress: Progress,
 }
 
 /// Whether the thread moves.
@@ -63,30 +67,19 @@ impl fmt::Debug for StoreWorker {
 
 impl StoreWorker {
     /// `make` is called again after a store panicked: the Secret Service client poisons a mutex then.
-    pub(crate) fn start(make: MakeStore) -> Self {
+    pub(crate) fn start(make: MakeStore, runtime: &dyn Runtime) -> Self {
         let store = make();
         let backend = store.backend();
-        if !store.may_block() {
-            return Self { mode: Mode::Inline(Mutex::new(store)), backend };
-        }
-        let (jobs, queue) = mpsc::channel::<Job>();
-        let progress = Arc::new(Progress::default());
-        let moving = progress.clone();
-        let spawned = thread::Builder::new().name("otpless-keychain".into()).spawn(move || {
-            let mut store = store;
-            while let Ok(job) = queue.recv() {
-                if catch_unwind(AssertUnwindSafe(|| job(&mut *store))).is_err() {
-                    store = make();
-                }
-                moving.queued.fetch_sub(1, Ordering::AcqRel);
-                moving.stuck.store(false, Ordering::Release);
+        let mode = if store.may_block() {
+            Mode::Queue {
+                // Without a thread every call reports the store as unavailable, which is the truth.
+                queue: runtime.serial("otpless-keychain"),
+                on_thread: Arc::new(OnThread { store: Mutex::new(store), make, progress: Progress::default() }),
             }
-        });
-        if let Err(error) = spawned {
-            // Without a thread every call reports the store as unavailable, which is the truth.
-            tracing::error!(%error, "no thread for the keychain");
-        }
-        Self { mode: Mode::Thread { jobs, progress }, backend }
+        } else {
+            Mode::Inline(Mutex::new(store))
+        };
+        Self { mode, backend }
     }
 
     pub(crate) fn backend(&self) -> &'static str {
@@ -103,25 +96,30 @@ impl StoreWorker {
         urgency: Urgency,
         call: impl FnOnce(&mut dyn SessionStore) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (jobs, progress) = match &self.mode {
-            Mode::Thread { jobs, progress } => (jobs, progress),
+        let (queue, on_thread) = match &self.mode {
+            Mode::Queue { queue, on_thread } => (queue, on_thread),
             Mode::Inline(store) => {
                 return call(&mut **store.lock().unwrap_or_else(PoisonError::into_inner));
             }
         };
+        let Some(queue) = queue else { return Err(NO_THREAD) };
+        let progress = &on_thread.progress;
         let busy = progress.queued.load(Ordering::Acquire) > 0;
         if urgency == Urgency::CanWait && busy && progress.stuck.load(Ordering::Acquire) {
             return Err(StoreError::Unavailable("an earlier call has not come back yet"));
         }
         let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |store| {
-            // Nobody may be waiting any more; the work was done all the same.
-            let _ = reply.send(call(store));
-        });
+        let job = on_thread.clone();
         progress.queued.fetch_add(1, Ordering::AcqRel);
-        if jobs.send(job).is_err() {
+        let submitted = queue.submit(Box::new(move || {
+            job.perform(|store| {
+                // Nobody may be waiting any more; the work was done all the same.
+                let _ = reply.send(call(store));
+            });
+        }));
+        if !submitted {
             progress.queued.fetch_sub(1, Ordering::AcqRel);
-            return Err(StoreError::Unavailable("its thread could not be started"));
+            return Err(NO_THREAD);
         }
         match tokio::time::timeout(STORE_TIMEOUT, answer).await {
             Ok(Ok(result)) => result,
@@ -134,12 +132,30 @@ impl StoreWorker {
     }
 }
 
+const NO_THREAD: StoreError = StoreError::Unavailable("its thread could not be started");
+
+impl OnThread {
+    fn perform(&self, call: impl FnOnce(&mut dyn SessionStore)) {
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if catch_unwind(AssertUnwindSafe(|| call(&mut **store))).is_err() {
+            *store = (self.make)();
+        }
+        drop(store);
+        self.progress.queued.fetch_sub(1, Ordering::AcqRel);
+        self.progress.stuck.store(false, Ordering::Release);
+    }
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
     use crate::store::{MemoryStore, Slot};
+
+    pub(crate) fn worker(make: MakeStore) -> StoreWorker {
+        StoreWorker::start(make, &tokio::runtime::Handle::current())
+    }
 
     /// A store whose calls wait until the test opens the gate: what an unlock prompt does.
     #[derive(Debug)]
@@ -181,7 +197,7 @@ mod tests {
     async fn a8_a_hung_store_is_unavailable_within_the_bound_and_order_survives_the_hang() {
         let inner = MemoryStore::new();
         let gate = Arc::new((Mutex::new(false), std::sync::Condvar::new()));
-        let worker = StoreWorker::start({
+        let worker = worker({
             let (inner, gate) = (inner.clone(), gate.clone());
             Box::new(move || Box::new(GatedStore { inner: inner.clone(), gate: gate.clone() }))
         });
@@ -217,7 +233,7 @@ mod tests {
                 "panicking"
             }
         }
-        let worker = StoreWorker::start(Box::new(|| Box::new(Panicking)));
+        let worker = worker(Box::new(|| Box::new(Panicking)));
         let read = worker.run(Urgency::CanWait, |s| s.read(Slot::Session)).await;
         assert_eq!(read, Err(StoreError::Unavailable("its client failed")));
         assert_eq!(worker.run(Urgency::CanWait, |s| s.erase(Slot::Session)).await, Ok(()));

@@ -96,7 +96,7 @@ impl Device {
             http.clone(),
             clock.clone(),
             log.clone(),
-            Handle::current(),
+            Arc::new(Handle::current()),
         );
         let manager = SessionManager::new(Parts {
             policy: self.policy,
@@ -107,7 +107,7 @@ impl Device {
             activity_log: log,
             lock_directory: Some(self.lock_directory()),
             random: Arc::new(|| 0),
-            runtime: Handle::current(),
+            runtime: Arc::new(Handle::current()),
         });
         let task = tokio::spawn(manager.clone().run());
         App { manager, task }
