@@ -155,6 +155,7 @@ async fn a_lost_activity_log_may_end_a_session_sooner_but_never_later() {
     app.record_activity();
     app.kill().await;
     device.log = Default::default();
+    std::fs::remove_dir_all(device.lock_directory()).expect("what the processes leave for each other");
     device.time_passes(20 * MINUTE);
     assert_eq!(device.glance().await.end_reason, Some(EndReason::Inactive));
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::schedule::{self, Now};
+use super::schedule;
 use crate::{
     clock::Timestamp,
     jwt::Claims,
@@ -37,8 +37,14 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) fn new(record: Arc<SessionRecord>, claims: Option<Claims>, now: Now, jitter: u32) -> Self {
-        let last_active_at = record.last_active_at.min(now.wall);
+    /// `now` is the server's time.
+    pub(crate) fn new(
+        record: Arc<SessionRecord>,
+        claims: Option<Claims>,
+        now: Timestamp,
+        jitter: u32,
+    ) -> Self {
+        let last_active_at = record.last_active_at.min(now);
         let mut live = Self {
             record: record.clone(),
             claims: None,
@@ -50,7 +56,7 @@ impl Live {
             last_active_at,
             activity_logged_at: last_active_at,
             warned: false,
-            heartbeat_at: now.wall,
+            heartbeat_at: now,
             refreshed: None,
             verified: None,
             jitter,
@@ -60,7 +66,12 @@ impl Live {
     }
 
     /// A session as it was found in the keychain.
-    pub(crate) fn stored(record: Arc<SessionRecord>, claims: Option<Claims>, now: Now, jitter: u32) -> Self {
+    pub(crate) fn stored(
+        record: Arc<SessionRecord>,
+        claims: Option<Claims>,
+        now: Timestamp,
+        jitter: u32,
+    ) -> Self {
         Self { stored: true, ever_stored: true, ..Self::new(record, claims, now, jitter) }
     }
 

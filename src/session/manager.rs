@@ -19,6 +19,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     activity::Policy,
+    budget::Purpose,
     live::Live,
     schedule::{self, Now, Plan},
     snapshot::{Diagnostics, EndReason, Session, SessionStatus, Storage},
@@ -34,6 +35,7 @@ use crate::{
     single_flight::SingleFlight,
     store::{
         SessionStore,
+        bulletin::Bulletin,
         vault::{GenerationGuard, Vault},
         worker::StoreWorker,
     },
@@ -65,7 +67,7 @@ pub struct Parts {
     pub make_store: MakeStore,
     /// What may be lost.
     pub activity_log: Arc<dyn ActivityLog>,
-    /// A directory shared by the app's processes, for lock files. `None`: there is only this process.
+    /// A directory shared by the app's processes, for lock files and what they tell each other. `None`: there is only this process.
     pub lock_directory: Option<PathBuf>,
     /// Uniform random numbers for jitter.
     pub random: Arc<dyn Fn() -> u32 + Send + Sync>,
@@ -97,6 +99,8 @@ pub(super) struct Inner {
     pub(super) vault: Vault,
     pub(super) log: Arc<dyn ActivityLog>,
     pub(super) refresh_lock: Option<PathBuf>,
+    /// When the user was last active in any process.
+    pub(super) activity: Bulletin,
     random: Arc<dyn Fn() -> u32 + Send + Sync>,
     pub(super) runtime: Arc<dyn Runtime>,
     /// Written under the state lock alone; atomic because the keychain's thread compares it.
@@ -114,7 +118,8 @@ impl SessionManager {
     /// A manager that does nothing yet; [`run`](Self::run) brings it to life.
     pub fn new(parts: Parts) -> Self {
         let lock = |name: &str| parts.lock_directory.as_ref().map(|directory| directory.join(name));
-        let vault = Vault::new(StoreWorker::start(parts.make_store, &*parts.runtime), lock("otpless-store.lock"));
+        let worker = StoreWorker::start(parts.make_store, &*parts.runtime);
+        let vault = Vault::new(worker, lock("otpless-store.lock"), Bulletin::at(lock("otpless-store.txt")));
         Self(Arc::new(Inner {
             policy: parts.policy,
             clock: parts.clock,
@@ -123,6 +128,7 @@ impl SessionManager {
             vault,
             log: parts.activity_log,
             refresh_lock: lock("otpless-refresh.lock"),
+            activity: Bulletin::at(lock("otpless-activity.txt")),
             random: parts.random,
             runtime: parts.runtime,
             generation: Arc::default(),
@@ -144,6 +150,7 @@ impl SessionManager {
     /// The session, after the keychain has answered at start-up or [`RESTORE_WAIT`] has passed.
     pub async fn session(&self) -> Session {
         self.0.wait_for_restore().await;
+        self.0.hear_peers().await;
         self.current()
     }
 
@@ -156,10 +163,12 @@ impl SessionManager {
     /// moved: the session ends instead.
     pub fn record_activity(&self) -> Session {
         let noted = self.0.update(|state, now| {
-            state.record_activity(now).then(|| state.live().map(|l| (l.record.sign_in.clone(), now.wall)))
+            let at = state.server_now(now);
+            state.record_activity(now).then(|| state.live().map(|l| (l.record.sign_in.clone(), at)))
         });
         if let Some(Some((sign_in, at))) = noted {
             self.0.log_activity(&sign_in, at);
+            self.0.post_activity(&sign_in, at);
         }
         self.current()
     }
@@ -227,7 +236,14 @@ impl Inner {
             let mut state = self.lock();
             let now = self.now();
             state.notice_clock(now);
-            let ended = state.overdue(&self.policy, now).and_then(|reason| {
+            let mut overdue = state.overdue(&self.policy, now);
+            if overdue == Some(EndReason::Inactive) {
+                drop(state);
+                self.ask_peers_for_activity();
+                state = self.lock();
+                overdue = state.overdue(&self.policy, now);
+            }
+            let ended = overdue.and_then(|reason| {
                 let sign_in = state.live().map(|live| live.record.sign_in.clone());
                 self.end_locked(&mut state, reason, Revoke::Yes);
                 sign_in
@@ -267,6 +283,26 @@ impl Inner {
 
     pub(super) fn guard(&self, expected: u64) -> GenerationGuard {
         GenerationGuard { current: self.generation.clone(), expected }
+    }
+
+    /// Takes one call to the session API out of the budget; asked for before each.
+    ///
+    /// # Errors
+    ///
+    /// `RateLimited`, with how long to wait.
+    pub(super) fn may_call(&self, purpose: Purpose) -> Result<()> {
+        self.update_quietly(|state, now| match state.budget.take(purpose, now.monotonic) {
+            Ok(()) => {
+                state.counters.requests += 1;
+                Ok(())
+            }
+            Err(wait) => Err(Error::new(
+                ErrorKind::RateLimited,
+                "this app has called OTPless more often than a session ever needs; it waits before it calls again. \
+                 The session is kept. If this stays, something calls refreshSession or verifySession in a loop",
+            )
+            .with_retry_after(Some(wait))),
+        })
     }
 
     /// Starts a new generation; only with the state lock held, which `_proof` shows.

@@ -19,9 +19,11 @@
 //! `snapshot` is what the world may see. Nothing here knows of Tauri.
 
 pub mod activity;
+mod budget;
 mod live;
 pub(crate) mod lock;
 pub(crate) mod manager;
+mod peers;
 mod refresh;
 mod remembered;
 mod restore;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{
     SessionManager,
+    budget::Purpose,
     live::Live,
     lock::RefreshLock,
     manager::{Inner, MIN_EXCHANGE_INTERVAL},
@@ -24,7 +25,7 @@ use crate::{
     jwt::{Claims, Unverified},
     secret::Tokens,
     store::{
-        StoreError,
+        StoreError, outbox,
         record::{SessionRecord, Unreadable},
         vault::{Commit, Expect, Stored},
     },
@@ -79,7 +80,6 @@ impl Inner {
     }
 
     async fn refresh_once(self: Arc<Self>) -> Result<()> {
-        let _essential = Essential::start(&self);
         let _running = Running::start(&self, Job::Refresh);
         let (generation, ()) = self.with_live(|_, _, _| ())?;
         let outcome = self.refresh_locked(generation).await;
@@ -117,12 +117,11 @@ impl Inner {
             }
             Adopted::Nothing => {}
         }
+        let _essential = Essential::start(self);
         let record = self.still_live(generation, |live| live.record.clone())?;
+        self.may_call(Purpose::Duty)?;
         let answer = self.api.refresh(&record.tokens.refresh_token, record.state.as_deref()).await;
-        self.update_quietly(|state, now| {
-            state.counters.requests += 1;
-            state.learn_server_time(answer.server_date, now);
-        });
+        self.update_quietly(|state, now| state.learn_server_time(answer.server_date, now));
         match answer.outcome {
             Ok(refreshed) => self.take_refreshed(generation, &record, refreshed).await,
             Err(error) => self.refused(generation, &record, error).await,
@@ -274,9 +273,9 @@ impl Inner {
 
     /// Reads the keychain again and takes over what another process has put there.
     pub(super) async fn adopt_from_store(self: &Arc<Self>, generation: u64) -> Adopted {
-        let Ok((sign_in, ever_stored)) =
-            self.still_live(generation, |live| (live.record.sign_in.clone(), live.ever_stored))
-        else {
+        let Ok((sign_in, started_at, ever_stored)) = self.still_live(generation, |live| {
+            (live.record.sign_in.clone(), live.record.started_at, live.ever_stored)
+        }) else {
             return Adopted::Settled;
         };
         match self.vault.read().await {
@@ -286,7 +285,7 @@ impl Inner {
                 }
                 self.adopt_rotated(generation, *there)
             }
-            Ok(Stored::Session(other)) if ever_stored => {
+            Ok(Stored::Session(other)) if ever_stored || other.started_at > started_at => {
                 self.adopt_other(generation, *other);
                 Adopted::Settled
             }
@@ -309,7 +308,7 @@ impl Inner {
         let due = self.update_live(generation, |state, now| {
             let server_now = state.server_now(now);
             let live = state.live_mut()?;
-            live.last_active_at = live.last_active_at.max(record.last_active_at.min(now.wall));
+            live.last_active_at = live.last_active_at.max(record.last_active_at.min(server_now));
             live.set_tokens(record, claims);
             live.stored = true;
             live.ever_stored = true;
@@ -326,8 +325,15 @@ impl Inner {
         if due == Ok(Some(true)) { Adopted::Nothing } else { Adopted::Settled }
     }
 
-    /// Another process signed in anew, and revoked our session.
+    /// Another process signed in anew, and revoked our session if it knew of it.
     fn adopt_other(&self, generation: u64, record: SessionRecord) {
+        self.update_quietly(|state, _| {
+            if self.generation() == generation
+                && let Some(unknown) = state.live().filter(|live| !live.ever_stored).map(Live::revocation)
+            {
+                outbox::add(&mut state.waiting, unknown);
+            }
+        });
         let Ok(claims) = self.check_restored(&record) else {
             self.end(generation, EndReason::Replaced, Revoke::No);
             return;
@@ -339,7 +345,7 @@ impl Inner {
                 return;
             }
             self.next_generation(state);
-            let live = Live::stored(record, claims, now, random);
+            let live = Live::stored(record, claims, state.server_now(now), random);
             state.phase = Phase::SignedOut(None);
             state.sign_in(live, Storage::Keychain, None);
         });

@@ -29,12 +29,24 @@ impl Inner {
         let remembered = self.remembered();
         let random = self.random();
         let ended = self.update(|state, now| {
-            if self.generation() != generation || !matches!(state.phase, Phase::Restoring) {
+            let expected = match (&state.phase, &loaded) {
+                (Phase::Restoring, _) => true,
+                // Another process signed in.
+                (Phase::SignedOut(_), Ok((Stored::Session(record), _))) => {
+                    state.pending_erase.is_none() && !remembered.is_over(record)
+                }
+                _ => false,
+            };
+            if self.generation() != generation || !expected {
                 // Somebody signed in or out first. What earlier runs could not deliver is still owed.
                 if let Ok((_, revocations)) = loaded {
                     self.take_waiting(state, revocations, now);
                 }
                 return None;
+            }
+            if matches!(state.phase, Phase::SignedOut(_)) {
+                // What is still under way for the session that ended here must not touch this one.
+                self.next_generation(state);
             }
             match loaded {
                 Ok((stored, revocations)) => {
@@ -109,13 +121,20 @@ impl Inner {
             }
             Stored::Session(record) => {
                 let logged = remembered.activity(&record.sign_in);
-                let mut live = match self.check_restored(&record) {
+                let known = [Some(record.started_at), Some(record.last_active_at), logged];
+                let checked = self.check_restored(&record);
+                let issued = checked.as_ref().ok().and_then(|claims| claims.as_ref()?.issued_at());
+                for moment in known.into_iter().chain([issued]).flatten() {
+                    state.not_before(moment, now);
+                }
+                let server_now = state.server_now(now);
+                let mut live = match checked {
                     Ok(claims) => {
                         let record = self.completed(*record, claims.as_ref());
-                        Live::stored(Arc::new(record), claims, now, random)
+                        Live::stored(Arc::new(record), claims, server_now, random)
                     }
                     Err(()) => {
-                        let live = Live::stored(Arc::new(*record), None, now, random);
+                        let live = Live::stored(Arc::new(*record), None, server_now, random);
                         let sign_in = live.record.sign_in.clone();
                         state.phase = Phase::SignedIn(Box::new(live));
                         self.end_locked(state, EndReason::InvalidToken, Revoke::No);
@@ -123,7 +142,7 @@ impl Inner {
                         return Some(sign_in);
                     }
                 };
-                live.last_active_at = activity::latest_known(live.record.last_active_at, logged, now.wall);
+                live.last_active_at = activity::latest_known(live.record.last_active_at, logged, server_now);
                 live.activity_logged_at = live.last_active_at;
                 // Due with the first sign of the user, if that comes long after the last.
                 live.heartbeat_at = live.last_active_at;
@@ -149,7 +168,7 @@ impl Inner {
         for revocation in revocations {
             let in_use =
                 state.live().is_some_and(|live| live.record.tokens.session_id == revocation.session_id);
-            if revocation.expires_at > now.wall && !in_use {
+            if revocation.expires_at > state.surely_now(now) && !in_use {
                 outbox::add(&mut state.waiting, revocation);
             }
         }
@@ -201,7 +220,7 @@ impl Inner {
                 may_be_absent: false,
             }
         } else {
-            Expect::Anything
+            Expect::NotAfter(record.started_at)
         };
         let mut outcome = self.vault.commit(self.guard(generation), expect, record.clone()).await;
         if let Ok(Commit::Conflict(there)) = &outcome {

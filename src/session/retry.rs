@@ -68,6 +68,7 @@ pub(crate) struct Retries {
     pub(crate) persist: Retry,
     pub(crate) erase: Retry,
     pub(crate) revoke: Retry,
+    pub(crate) news: Retry,
 }
 
 impl Retries {
@@ -80,6 +81,7 @@ impl Retries {
             Job::Persist => &mut self.persist,
             Job::Erase => &mut self.erase,
             Job::Revoke => &mut self.revoke,
+            Job::News => &mut self.news,
         }
     }
 

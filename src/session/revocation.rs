@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{
     SessionManager,
+    budget::Purpose,
     manager::Inner,
     schedule::{Job, Pace},
     snapshot::{EndReason, Session, Storage},
@@ -60,7 +61,7 @@ impl Inner {
             self.log_ended(&sign_in);
         }
         // Until the erase got through: whatever turns out to be in the keychain is over (requirement C11).
-        self.log_signed_out(Some(self.now().wall));
+        self.log_signed_out(Some(self.read(|state, now| state.server_now(now))));
         {
             let _running = Running::start(&self, Job::Erase);
             self.clone().erase().await;
@@ -112,8 +113,9 @@ impl Inner {
         }
     }
 
-    /// Tells the server of every session that is over.
+    /// Tells the server of every session that is over. One that it refuses for good does not hold up the others.
     pub(super) async fn deliver_revocations(self: Arc<Self>) {
+        let mut all_delivered = true;
         for revocation in self.read(|state, _| state.waiting.clone()) {
             let still_over =
                 self.read(|state, _| state.waiting.iter().any(|r| r.session_id == revocation.session_id));
@@ -121,41 +123,41 @@ impl Inner {
                 // Somebody signed in with this very session while others were being delivered.
                 continue;
             }
-            let now = self.now().wall;
+            let now = self.read(|state, now| state.surely_now(now));
             if revocation.expires_at > now {
-                let answer = self.api.revoke(&revocation.session_id).await;
                 let random = self.random();
-                let delivered = self.update(|state, now| {
-                    state.counters.requests += 1;
-                    state.learn_server_time(answer.server_date, now);
-                    match &answer.outcome {
-                        Ok(()) => {
-                            state.counters.revocations_delivered += 1;
-                            state.retries.revoke.succeeded();
-                            true
-                        }
-                        Err(error) => {
-                            let pace = if error.verdict == Verdict::Permanent {
-                                Pace::Exchange
-                            } else {
-                                Pace::Quick
-                            };
-                            state.retries.revoke.failed(pace, now, error.retry_after(), random);
-                            false
-                        }
+                if let Err(error) = self.may_call(Purpose::Duty) {
+                    self.update_quietly(|state, now| {
+                        state.retries.revoke.failed(Pace::Quick, now, error.retry_after(), random);
+                    });
+                    return;
+                }
+                let answer = self.api.revoke(&revocation.session_id).await;
+                self.update(|state, now| state.learn_server_time(answer.server_date, now));
+                if let Err(error) = answer.outcome {
+                    tracing::info!(%error.error, "a revocation could not be delivered yet");
+                    let refused = error.verdict == Verdict::Permanent;
+                    let pace = if refused { Pace::Exchange } else { Pace::Quick };
+                    self.update_quietly(|state, now| {
+                        state.retries.revoke.failed(pace, now, error.retry_after(), random);
+                    });
+                    all_delivered = false;
+                    if refused {
+                        continue;
                     }
-                });
-                if !delivered {
-                    tracing::info!("a revocation could not be delivered yet");
                     return;
                 }
                 tracing::info!("a revocation was delivered");
+                self.update_quietly(|state, _| state.counters.revocations_delivered += 1);
             }
             self.update(|state, _| state.waiting.retain(|r| r.session_id != revocation.session_id));
             if let Err(error) = self.vault.settle_revocation(revocation.session_id, now).await {
                 // It will be delivered once more after a restart, which the server takes as done.
                 tracing::warn!(%error, "a delivered revocation could not be removed from the keychain");
             }
+        }
+        if all_delivered {
+            self.update_quietly(|state, _| state.retries.revoke.succeeded());
         }
     }
 }

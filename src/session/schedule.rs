@@ -84,6 +84,8 @@ pub(crate) enum Job {
     Erase,
     /// Tell the server of sessions that are over.
     Revoke,
+    /// Read the keychain again, because another process has changed it.
+    News,
 }
 
 /// Something to do now.

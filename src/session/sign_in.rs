@@ -17,7 +17,7 @@ use super::{
 use crate::{
     api::sign_in::SignIn,
     error::{Error, ErrorKind, Result},
-    jwt::{Claims, Unverified},
+    jwt::{Claims, Unverified, verify::LEEWAY},
     secret::SessionId,
     single_flight::SingleFlight,
     store::{
@@ -49,16 +49,32 @@ impl SessionManager {
     }
 }
 
-/// Ends a claim however the sign-in ends.
+/// A sign-in that is being verified or stored; ends however the sign-in ends.
 struct Claim {
     inner: Arc<Inner>,
     session_id: SessionId,
+    /// The generation it is stored in, from then on.
+    storing: Option<u64>,
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.inner.update_quietly(|state, _| {
+        self.inner.update(|state, _| {
             state.claiming.retain(|(id, _)| *id != self.session_id);
+            if self.storing.is_some() && state.storing == self.storing {
+                state.storing = None;
+                // It came to nothing without anybody having ended it: the session it was to replace goes on, in a
+                // generation of its own.
+                if let Phase::Replacing(_) = state.phase
+                    && Some(self.inner.generation()) == self.storing
+                {
+                    self.inner.next_generation(state);
+                    state.phase = match std::mem::replace(&mut state.phase, Phase::SignedOut(None)) {
+                        Phase::Replacing(old) => Phase::SignedIn(old),
+                        other => other,
+                    };
+                }
+            }
         });
     }
 }
@@ -155,8 +171,8 @@ impl Inner {
     }
 
     async fn begin(self: Arc<Self>, before: u64, sign_in: SignIn) -> Result<()> {
-        let _essential = Essential::start(&self);
-        let _claim = Claim { inner: self.clone(), session_id: sign_in.tokens.session_id.clone() };
+        let session_id = sign_in.tokens.session_id.clone();
+        let mut claim = Claim { inner: self.clone(), session_id, storing: None };
         let verified = self.verify_sign_in(&sign_in).await?;
         let running = self.read(|state, _| {
             state.live().is_some_and(|live| live.record.tokens.session_id == sign_in.tokens.session_id)
@@ -165,6 +181,7 @@ impl Inner {
             // Brought once more. What is there may have been refreshed since, and then these tokens are spent.
             return Ok(());
         }
+        let _essential = Essential::start(&self);
         let record = Arc::new(self.new_record(sign_in, &verified));
         // A new generation, before anything is stored: what is under way for the old session is dropped from here on.
         let generation = self.update_quietly(|state, _| {
@@ -174,9 +191,12 @@ impl Inner {
                     Phase::SignedIn(old) => Phase::Replacing(old),
                     other => other,
                 };
-                self.next_generation(state)
+                let generation = self.next_generation(state);
+                state.storing = Some(generation);
+                generation
             })
         });
+        claim.storing = generation;
         let Some(generation) = generation else {
             self.revoke_dropped(&record).await;
             return Err(Error::session_changed());
@@ -188,15 +208,22 @@ impl Inner {
             return Err(Error::session_changed());
         }
         self.log_activity(&record.sign_in, record.last_active_at);
+        // Whoever signs in does not wait for it: a keychain that hangs makes each of these calls last seconds.
+        let inner = self.clone();
+        self.runtime.spawn(Box::pin(async move { inner.tidy_outbox(&record).await }));
+        Ok(())
+    }
+
+    async fn tidy_outbox(&self, record: &SessionRecord) {
         self.read_outbox().await;
         self.note_waiting_revocations().await;
         // In case the session id stood there, from a logout that a new sign-in with the same session has undone.
-        let session_id = record.tokens.session_id.clone();
-        if let Err(error) = self.vault.settle_revocation(session_id, self.now().wall).await {
+        let (session_id, now) =
+            (record.tokens.session_id.clone(), self.read(|state, now| state.surely_now(now)));
+        if let Err(error) = self.vault.settle_revocation(session_id, now).await {
             tracing::debug!(%error, "the outbox could not be looked through");
         }
         self.wake.notify_one();
-        Ok(())
     }
 
     /// Makes `record` the session, if its generation is still the present one.
@@ -232,7 +259,8 @@ impl Inner {
                 outbox::add(&mut state.waiting, old.revocation());
             }
             state.waiting.retain(|waiting| waiting.session_id != record.tokens.session_id);
-            let mut live = Live::new(record.clone(), Some(verified.session), now, jitter);
+            let server_now = state.server_now(now);
+            let mut live = Live::new(record.clone(), Some(verified.session), server_now, jitter);
             live.stored = storage == Storage::Keychain;
             live.ever_stored = live.stored;
             state.sign_in(live, storage, error);
@@ -257,15 +285,20 @@ impl Inner {
     }
 
     fn new_record(&self, sign_in: SignIn, verified: &Verified) -> SessionRecord {
-        let now = self.now().wall;
+        let now = self.read(|state, now| state.server_now(now));
+        // The issuer's word where the two differ: maximum lifetime counts from here (requirement C7).
+        let started_at = match verified.session.issued_at() {
+            Some(issued) if now.saturating_since(issued) > LEEWAY || issued > now => issued,
+            _ => now,
+        };
         SessionRecord {
-            sign_in: SignInId::random(),
+            sign_in: SignInId::new(&sign_in.tokens.session_id, now),
             rotation: 0,
             user_id: verified.session.user_id().to_owned(),
-            started_at: now,
+            started_at,
             expires_at: Some(verified.session.expires_at()),
             refresh_expires_at: Some(verified.refresh.expires_at()),
-            last_active_at: now,
+            last_active_at: now.max(started_at),
             state: sign_in.state,
             tokens: sign_in.tokens,
         }

@@ -5,6 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{
     activity::{ACTIVITY_GRANULARITY, Policy},
+    budget::Budget,
     live::Live,
     retry::{Retries, Retry},
     schedule::{Duty, HEARTBEAT_INTERVAL, Job, Now, Pace, When},
@@ -22,7 +23,8 @@ use crate::{
     },
 };
 
-/// A server's clock that differs by less is taken to agree: `Date` has whole seconds and the network takes time.
+/// A server's clock that differs by less from what is known of it is taken to agree: `Date` has whole seconds and the
+/// network takes time.
 const SKEW_TOLERANCE_MS: i64 = 5_000;
 
 #[derive(Debug)]
@@ -70,6 +72,11 @@ pub(crate) struct State {
     pub(crate) user_actions: u64,
     /// The sign-ins that are being verified or stored, and what those who bring the same one wait for.
     pub(crate) claiming: Vec<(SessionId, Arc<SingleFlight<Result<()>>>)>,
+    /// What other processes have said of the keychain, as last heard.
+    pub(crate) heard: Option<String>,
+    pub(crate) budget: Budget,
+    /// The generation of a sign-in that is being stored.
+    pub(crate) storing: Option<u64>,
     /// Whether the revocations of earlier runs have been read.
     pub(crate) outbox_read: bool,
     /// When a look last gave a keychain that did not work another chance, by the monotonic clock.
@@ -96,6 +103,9 @@ impl Default for State {
             running: HashSet::new(),
             user_actions: 0,
             claiming: Vec::new(),
+            heard: None,
+            budget: Budget::default(),
+            storing: None,
             outbox_read: false,
             hoped: None,
             looked: None,
@@ -122,9 +132,28 @@ impl State {
         }
     }
 
-    /// The server's time, as far as it is known.
+    /// The server's time, as far as it is known. All moments that are kept are by this time, and all deadlines: a
+    /// machine's clock that is set neither ends a session nor extends it (requirements C7, C9).
     pub(crate) fn server_now(&self, now: Now) -> Timestamp {
         now.wall.shifted(self.skew_ms)
+    }
+
+    /// A moment that has surely come: both the machine's clock and the learned one say so. After a change of the
+    /// clock the one that was learned is wrong until the next answer.
+    pub(crate) fn surely_now(&self, now: Now) -> Timestamp {
+        self.server_now(now).min(now.wall)
+    }
+
+    /// It is `floor` by now, whatever the machine's clock says: the issuer signed it, or an earlier run was there. A
+    /// clock that was set back while the app was not running revives nothing.
+    pub(crate) fn not_before(&mut self, floor: Timestamp, now: Now) {
+        if self.skew_known {
+            return;
+        }
+        let behind = floor.0.saturating_sub(self.server_now(now).0);
+        if behind > 0 {
+            self.skew_ms = self.skew_ms.saturating_add(behind);
+        }
     }
 
     fn local(&self, server_time: Timestamp) -> Timestamp {
@@ -150,20 +179,31 @@ impl State {
         let Some(date) = date else { return };
         let skew = date.0.saturating_sub(now.wall.0);
         self.skew_known = true;
-        self.skew_ms = if skew.abs() < SKEW_TOLERANCE_MS { 0 } else { skew };
+        if skew.abs() < SKEW_TOLERANCE_MS {
+            self.skew_ms = 0;
+        } else if skew.abs_diff(self.skew_ms) >= SKEW_TOLERANCE_MS.unsigned_abs() {
+            self.skew_ms = skew;
+        }
+        let server_now = self.server_now(now);
+        if let Some(live) = self.live_mut() {
+            live.last_active_at = live.last_active_at.min(server_now);
+            live.activity_logged_at = live.activity_logged_at.min(server_now);
+            live.heartbeat_at = live.heartbeat_at.min(server_now);
+        }
     }
 
     /// Which deadline has passed, if one has. Asked whenever the session is looked at (rule 7).
     pub(crate) fn overdue(&self, policy: &Policy, now: Now) -> Option<EndReason> {
         let live = self.live()?;
-        if policy.lifetime_deadline(live.record.started_at).is_some_and(|at| now.wall >= at) {
+        let server_now = self.server_now(now);
+        if policy.lifetime_deadline(live.record.started_at).is_some_and(|at| server_now >= at) {
             return Some(EndReason::Lifetime);
         }
-        if policy.inactivity_deadline(live.last_active_at).is_some_and(|at| now.wall >= at) {
+        if policy.inactivity_deadline(live.last_active_at).is_some_and(|at| server_now >= at) {
             return Some(EndReason::Inactive);
         }
-        // Nobody but our clocks says so, so both must: after a change of the clock the one that was learned is wrong.
-        let at_least = self.server_now(now).min(now.wall);
+        // Nobody but our clocks says so, so both must.
+        let at_least = self.surely_now(now);
         let token_is_over = live.record.expires_at.is_some_and(|at| at_least >= at);
         let refresh_is_over = live.record.refresh_expires_at.is_some_and(|at| at_least >= at);
         (token_is_over && refresh_is_over).then_some(EndReason::Expired)
@@ -230,8 +270,9 @@ impl State {
     /// Notes that the user did something. Deadlines have been checked before (requirement C8). Returns whether it is
     /// worth writing down and telling others.
     pub(crate) fn record_activity(&mut self, now: Now) -> bool {
+        let server_now = self.server_now(now);
         let Some(live) = self.live_mut() else { return false };
-        live.last_active_at = live.last_active_at.max(now.wall);
+        live.last_active_at = live.last_active_at.max(server_now);
         let warned = std::mem::take(&mut live.warned);
         let worth_it =
             warned || live.last_active_at.saturating_since(live.activity_logged_at) >= ACTIVITY_GRANULARITY;
@@ -239,6 +280,16 @@ impl State {
             live.activity_logged_at = live.last_active_at;
         }
         worth_it
+    }
+
+    /// Somebody is about to be signed out for inactivity, unless they were active a moment ago elsewhere.
+    pub(crate) fn warn(&mut self, policy: &Policy, now: Now) {
+        let server_now = self.server_now(now);
+        if let Some(live) = self.live_mut()
+            && policy.warning_at(live.last_active_at).is_some_and(|at| server_now >= at)
+        {
+            live.warned = true;
+        }
     }
 
     /// After an exchange: the next is due by schedule, unless the token is over, due again or unverifiable on arrival.
@@ -288,10 +339,11 @@ impl State {
                 session.user_id = Some(live.record.user_id.clone());
                 session.expires_at = live.record.expires_at.map(|at| self.local(at));
                 session.refresh_expires_at = live.record.refresh_expires_at.map(|at| self.local(at));
-                session.started_at = Some(live.record.started_at);
-                session.last_active_at = Some(active_at);
-                session.inactivity_deadline = policy.inactivity_deadline(active_at);
-                session.lifetime_deadline = policy.lifetime_deadline(live.record.started_at);
+                let local = |at: Option<Timestamp>| at.map(|at| self.local(at));
+                session.started_at = local(Some(live.record.started_at));
+                session.last_active_at = local(Some(active_at));
+                session.inactivity_deadline = local(policy.inactivity_deadline(active_at));
+                session.lifetime_deadline = local(policy.lifetime_deadline(live.record.started_at));
                 session.expiring_at = session.inactivity_deadline.filter(|_| live.warned);
                 session.claims = live.claims.as_ref().map(|claims| UserClaims {
                     name: claims.name().map(str::to_owned),
@@ -319,6 +371,8 @@ impl State {
         let mut upcoming = Vec::new();
         let start = |retry: Retry, job: Job| (When::Monotonic(retry.not_before()), Duty::Start(job));
         match &self.phase {
+            // What is being stored decides what the keychain holds.
+            Phase::Restoring if self.storing.is_some() => {}
             Phase::Restoring => upcoming.push(start(self.retries.restore, Job::Restore)),
             Phase::SignedOut(_) | Phase::Replacing(_) => {}
             Phase::SignedIn(live) => self.upcoming_of(live, policy, now, &mut upcoming),
@@ -335,17 +389,17 @@ impl State {
 
     fn upcoming_of(&self, live: &Live, policy: &Policy, now: Now, upcoming: &mut Vec<(When, Duty)>) {
         if let Some(at) = policy.lifetime_deadline(live.record.started_at) {
-            upcoming.push((When::Wall(at), Duty::End(EndReason::Lifetime)));
+            upcoming.push((When::Wall(self.local(at)), Duty::End(EndReason::Lifetime)));
         }
         if let Some(at) = policy.inactivity_deadline(live.last_active_at) {
-            upcoming.push((When::Wall(at), Duty::End(EndReason::Inactive)));
+            upcoming.push((When::Wall(self.local(at)), Duty::End(EndReason::Inactive)));
         }
         if let (Some(token), Some(refresh)) = (live.record.expires_at, live.record.refresh_expires_at) {
             let at = token.max(refresh);
             upcoming.push((When::Wall(self.local(at).max(at)), Duty::End(EndReason::Expired)));
         }
         if let Some(at) = policy.warning_at(live.last_active_at).filter(|_| !live.warned) {
-            upcoming.push((When::Wall(at), Duty::Warn));
+            upcoming.push((When::Wall(self.local(at)), Duty::Warn));
         }
         let refresh = self.retries.refresh.not_before();
         match (&live.claims, live.refresh_at) {
@@ -373,7 +427,10 @@ impl State {
             && !self.running.contains(&Job::Refresh);
         if provable && live.last_active_at > live.heartbeat_at {
             upcoming.push((
-                When::Both(live.heartbeat_at + HEARTBEAT_INTERVAL, self.retries.heartbeat.not_before()),
+                When::Both(
+                    self.local(live.heartbeat_at + HEARTBEAT_INTERVAL),
+                    self.retries.heartbeat.not_before(),
+                ),
                 Duty::Start(Job::Heartbeat),
             ));
         }

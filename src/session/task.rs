@@ -26,6 +26,9 @@ impl SessionManager {
         let mut settled_at = Duration::ZERO;
         loop {
             inner.update(|_, _| ());
+            if inner.peers_have_news() {
+                inner.start(Job::News);
+            }
             let mut plan = inner.plan();
             let now = inner.now();
             if now.monotonic < settled_at {
@@ -73,11 +76,10 @@ impl Inner {
         match duty {
             // A look applies the deadline.
             Duty::End(_) | Duty::Look => self.update(|_, _| ()),
-            Duty::Warn => self.update(|state, _| {
-                if let Some(live) = state.live_mut() {
-                    live.warned = true;
-                }
-            }),
+            Duty::Warn => {
+                self.ask_peers_for_activity();
+                self.update(|state, now| state.warn(&self.policy, now));
+            }
             Duty::Start(job) => self.start(job),
         }
     }
@@ -95,6 +97,7 @@ impl Inner {
                     inner.clone().erase().await;
                     inner.update(|_, _| ());
                 }
+                Job::News => inner.take_news().await,
                 Job::Revoke => inner.deliver_revocations().await,
                 // Their outcome is in the state; there is nobody here to tell.
                 Job::Refresh => drop(inner.refresh_shared().await),

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     SessionManager,
+    budget::Purpose,
     manager::{Inner, MIN_EXCHANGE_INTERVAL},
     refresh::Adopted,
     revocation::lost,
@@ -122,6 +123,31 @@ impl Inner {
     async fn authenticate_once(self: Arc<Self>) -> Result<()> {
         let _running = Running::start(&self, Job::Heartbeat);
         let (generation, record) = self.with_live(|live, _, _| live.record.clone())?;
+        let outcome = self.ask(generation, &record).await;
+        let random = self.random();
+        self.update(|state, now| {
+            state.last_verify =
+                Some(Exchange { at: now.wall, ok: outcome.is_ok(), error: outcome.as_ref().err().cloned() });
+            if self.generation() != generation {
+                return;
+            }
+            match &outcome {
+                Ok(()) => {
+                    let server_now = state.server_now(now);
+                    state.retries.heartbeat.succeeded();
+                    if let Some(live) = state.live_mut() {
+                        live.heartbeat_at = server_now;
+                        live.verified = Some(now.monotonic);
+                    }
+                }
+                Err(error) => state.retries.heartbeat.failed_with(error, now, random),
+            }
+        });
+        outcome
+    }
+
+    async fn ask(self: &Arc<Self>, generation: u64, record: &Arc<SessionRecord>) -> Result<()> {
+        self.may_call(Purpose::Question)?;
         let answer = self
             .api
             .authenticate(Credentials {
@@ -131,20 +157,19 @@ impl Inner {
             })
             .await;
         self.update_quietly(|state, now| {
-            state.counters.requests += 1;
             state.counters.heartbeats += 1;
             state.learn_server_time(answer.server_date, now);
         });
-        let outcome = match answer.outcome {
+        match answer.outcome {
             Ok(renewed) => {
                 if let Some(token) = renewed.filter(|token| *token != record.tokens.session_token) {
-                    self.take_renewed(generation, &record, token).await;
+                    self.take_renewed(generation, record, token).await;
                 }
                 Ok(())
             }
             // The token may have been replaced, or have expired, while it was on its way: then the verdict is about that
             // token and not about the session, which the next refresh will hear about.
-            Err(error) if error.verdict == Verdict::Over && self.is_outdated(generation, &record) => Ok(()),
+            Err(error) if error.verdict == Verdict::Over && self.is_outdated(generation, record) => Ok(()),
             Err(error) if error.verdict == Verdict::Over => {
                 // Our token may only be old: another process may hold a newer one (requirement C4).
                 match self.adopt_from_store(generation).await {
@@ -156,26 +181,7 @@ impl Inner {
                 }
             }
             Err(error) => Err(error.error),
-        };
-        let random = self.random();
-        self.update(|state, now| {
-            state.last_verify =
-                Some(Exchange { at: now.wall, ok: outcome.is_ok(), error: outcome.as_ref().err().cloned() });
-            if self.generation() != generation {
-                return;
-            }
-            match &outcome {
-                Ok(()) => {
-                    state.retries.heartbeat.succeeded();
-                    if let Some(live) = state.live_mut() {
-                        live.heartbeat_at = now.wall;
-                        live.verified = Some(now.monotonic);
-                    }
-                }
-                Err(error) => state.retries.heartbeat.failed_with(error, now, random),
-            }
-        });
-        outcome
+        }
     }
 
     fn is_outdated(&self, generation: u64, asked: &SessionRecord) -> bool {

@@ -3,6 +3,7 @@
 //! [`SessionStore`] is the blocking store itself, [`worker`] runs it on a thread of its own within a time bound,
 //! [`record`] and [`outbox`] are the bytes, [`vault`] is what the engine calls.
 
+pub(crate) mod bulletin;
 pub(crate) mod keychain;
 pub(crate) mod memory;
 pub(crate) mod outbox;

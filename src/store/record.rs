@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use ring::rand::{SecureRandom, SystemRandom};
+use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -28,12 +28,13 @@ const REVOCATION_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 pub struct SignInId(String);
 
 impl SignInId {
-    /// A new random one.
-    pub(crate) fn random() -> Self {
-        let mut bytes = [0_u8; 16];
-        // Uniqueness is all that is asked; without randomness the all-zero id still works for a single session.
-        let _ = SystemRandom::new().fill(&mut bytes);
-        Self(bytes.iter().map(|b| format!("{b:02x}")).collect())
+    /// The name of the sign-in with `session_id` that was accepted at `at`: half a digest, from which the session id
+    /// cannot be had back. The time tells apart a session that is brought again after its end.
+    pub(crate) fn new(session_id: &SessionId, at: Timestamp) -> Self {
+        let mut input = Context::new(&SHA256);
+        input.update(&at.0.to_be_bytes());
+        input.update(session_id.expose().as_bytes());
+        Self(input.finish().as_ref()[..16].iter().map(|b| format!("{b:02x}")).collect())
     }
 
     /// The id as text.
@@ -162,7 +163,7 @@ pub(crate) mod tests {
 
     pub(crate) fn sample() -> SessionRecord {
         SessionRecord {
-            sign_in: SignInId::random(),
+            sign_in: SignInId::new(&"0123456789abcdef0123456789abcdef".into(), Timestamp(1)),
             rotation: 3,
             tokens: Tokens {
                 session_id: "0123456789abcdef0123456789abcdef".into(),

@@ -16,6 +16,7 @@ use std::{
 
 use super::{
     SessionStore, Slot, StoreError,
+    bulletin::Bulletin,
     outbox::{self, Revocation},
     record::{SessionRecord, SignInId, Unreadable},
     worker::{StoreWorker, Urgency},
@@ -51,6 +52,8 @@ impl GenerationGuard {
 pub(crate) enum Expect {
     /// Anything: a new sign-in replaces whatever was there.
     Anything,
+    /// Nothing that another process began later than this: a sign-in that could not be stored when it was new.
+    NotAfter(Timestamp),
     /// This sign-in at this rotation: somebody who rotated first has the newer tokens.
     Rotation { sign_in: SignInId, rotation: u64 },
     /// An older rotation of this sign-in, whose latest tokens could not be stored so far. Nothing at all is fine only
@@ -61,7 +64,8 @@ pub(crate) enum Expect {
 impl Expect {
     fn allows(&self, stored: &Stored) -> bool {
         match (self, stored) {
-            (Self::Anything, _) => true,
+            (Self::Anything, _) | (Self::NotAfter(_), Stored::Nothing) => true,
+            (Self::NotAfter(at), Stored::Session(there)) => there.started_at <= *at,
             (Self::Rotation { sign_in, rotation }, Stored::Session(there)) => {
                 there.sign_in == *sign_in && there.rotation == *rotation
             }
@@ -99,16 +103,30 @@ pub(crate) enum Commit {
     Conflict(Stored),
 }
 
+/// What the bulletin says of an entry: which sign-in and how often its tokens have changed, nothing secret.
+pub(crate) fn kept(record: &SessionRecord) -> String {
+    format!("{} {}", record.sign_in.as_str(), record.rotation)
+}
+
+/// What the bulletin says of an entry that is not there.
+pub(crate) const NOTHING_KEPT: &str = "-";
+
 #[derive(Debug)]
 pub(crate) struct Vault {
     worker: StoreWorker,
     lock: Option<Arc<PathBuf>>,
+    bulletin: Bulletin,
 }
 
 impl Vault {
-    /// `lock` is a file that all processes of the app share; without one there is only this process.
-    pub(crate) fn new(worker: StoreWorker, lock: Option<PathBuf>) -> Self {
-        Self { worker, lock: lock.map(Arc::new) }
+    /// `lock` and `bulletin` are files that all processes of the app share; without them there is only this process.
+    pub(crate) fn new(worker: StoreWorker, lock: Option<PathBuf>, bulletin: Bulletin) -> Self {
+        Self { worker, lock: lock.map(Arc::new), bulletin }
+    }
+
+    /// What the keychain holds, by the word of whichever process changed it last.
+    pub(crate) fn bulletin(&self) -> &Bulletin {
+        &self.bulletin
     }
 
     pub(crate) fn backend(&self) -> &'static str {
@@ -131,7 +149,7 @@ impl Vault {
         expect: Expect,
         record: Arc<SessionRecord>,
     ) -> Result<Commit, StoreError> {
-        let lock = self.lock.clone();
+        let (lock, bulletin) = (self.lock.clone(), self.bulletin.clone());
         self.worker
             .run(Urgency::CanWait, move |store| {
                 let _lock = Lock::take(lock.as_deref())?;
@@ -145,7 +163,10 @@ impl Vault {
                 }
                 store.write(Slot::Session, &bytes)?;
                 match store.read(Slot::Session)? {
-                    Some(kept) if *kept == *bytes => Ok(Commit::Written { replaced: stored }),
+                    Some(there) if *there == *bytes => {
+                        bulletin.post(&kept(&record));
+                        Ok(Commit::Written { replaced: stored })
+                    }
                     _ => Err(StoreError::Failed("it did not keep what was written")),
                 }
             })
@@ -163,7 +184,7 @@ impl Vault {
         revocation: Option<Revocation>,
         unless_newer: Option<GenerationGuard>,
     ) -> Result<(), StoreError> {
-        let lock = self.lock.clone();
+        let (lock, bulletin) = (self.lock.clone(), self.bulletin.clone());
         self.worker
             .run(Urgency::MustHappen, move |store| {
                 // An end does not wait for a frozen process: erasing twice is harmless, not erasing is not.
@@ -193,6 +214,7 @@ impl Vault {
                     _ => {}
                 }
                 store.erase(Slot::Session)?;
+                bulletin.post(NOTHING_KEPT);
                 noted
             })
             .await
@@ -289,7 +311,7 @@ mod tests {
 
     fn vault(store: &MemoryStore) -> Vault {
         let store = store.clone();
-        Vault::new(worker(Box::new(move || Box::new(store.clone()))), None)
+        Vault::new(worker(Box::new(move || Box::new(store.clone()))), None, Bulletin::default())
     }
 
     fn guard(expected: u64) -> GenerationGuard {
@@ -334,7 +356,7 @@ mod tests {
                 "forgetful"
             }
         }
-        let vault = Vault::new(worker(Box::new(|| Box::new(Forgetful))), None);
+        let vault = Vault::new(worker(Box::new(|| Box::new(Forgetful))), None, Bulletin::default());
         let outcome = vault.commit(guard(1), Expect::Anything, Arc::new(sample())).await;
         assert_eq!(outcome, Err(StoreError::Failed("it did not keep what was written")));
     }
@@ -343,7 +365,8 @@ mod tests {
     async fn a9_an_end_notes_the_revocation_and_leaves_a_newer_sign_in_alone() {
         let store = MemoryStore::new();
         let vault = vault(&store);
-        let (ours, newer) = (sample(), sample());
+        let ours = sample();
+        let newer = SessionRecord { sign_in: SignInId::new(&"0b".into(), Timestamp(2)), ..sample() };
         store.plant(Slot::Session, &newer.to_bytes());
         let revocation = Revocation { session_id: "0a".into(), expires_at: Timestamp(9) };
         vault.end(Erase::SignIn(ours.sign_in), Some(revocation.clone()), None).await.unwrap();

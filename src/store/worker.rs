@@ -40,7 +40,10 @@ pub(crate) struct StoreWorker {
 
 enum Mode {
     /// On a thread; `None` if it could not be started.
-    Queue { queue: Option<Box<dyn Serial>>, on_thread: Arc<OnThread> },
+    Queue {
+        queue: Option<Box<dyn Serial>>,
+        on_thread: Arc<OnThread>,
+    },
     Inline(Mutex<Box<dyn SessionStore>>),
 }
 
@@ -74,7 +77,11 @@ impl StoreWorker {
             Mode::Queue {
                 // Without a thread every call reports the store as unavailable, which is the truth.
                 queue: runtime.serial("otpless-keychain"),
-                on_thread: Arc::new(OnThread { store: Mutex::new(store), make, progress: Progress::default() }),
+                on_thread: Arc::new(OnThread {
+                    store: Mutex::new(store),
+                    make,
+                    progress: Progress::default(),
+                }),
             }
         } else {
             Mode::Inline(Mutex::new(store))

@@ -48,15 +48,22 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     pub(crate) log: VecDeque<LoggedRequest>,
     pub(crate) clock_offset_ms: i64,
+    /// Where the clock stands, if it does not follow the system's.
+    pub(crate) stands_at: Option<i64>,
     logged: u64,
     barriers: Vec<Arc<Barrier>>,
 }
 
 impl State {
+    fn now_ms(&self) -> i64 {
+        self.stands_at.unwrap_or_else(|| now_ms(self.clock_offset_ms))
+    }
+
     /// The parts that calls work on, with the world they see.
     pub(crate) fn parts(&mut self) -> (World<'_>, &mut Sessions, &mut Codes) {
-        let Self { settings, keys, sessions, codes, clock_offset_ms, .. } = self;
-        (World { now_ms: now_ms(*clock_offset_ms), settings, keys }, sessions, codes)
+        let now_ms = self.now_ms();
+        let Self { settings, keys, sessions, codes, .. } = self;
+        (World { now_ms, settings, keys }, sessions, codes)
     }
 }
 
@@ -70,6 +77,7 @@ impl Control {
             faults: Faults::default(),
             log: VecDeque::new(),
             clock_offset_ms: 0,
+            stands_at: None,
             logged: 0,
             barriers: Vec::new(),
         };
@@ -101,7 +109,7 @@ impl Control {
     /// The server's time in milliseconds since the epoch.
     #[must_use]
     pub fn now(&self) -> i64 {
-        now_ms(self.lock().clock_offset_ms)
+        self.lock().now_ms()
     }
 
     /// A sign-in without the page.
@@ -286,6 +294,7 @@ impl Control {
         state.codes = Codes::default();
         state.log.clear();
         state.clock_offset_ms = 0;
+        state.stands_at = None;
         state.barriers.drain(..).for_each(|barrier| barrier.open());
         drop(state);
         self.clear_faults();
@@ -340,7 +349,7 @@ impl Control {
 
     pub(crate) fn log(&self, operation: Operation, call: &Call, status: Option<u16>, outcome: String) {
         let mut state = self.lock();
-        let at = now_ms(state.clock_offset_ms);
+        let at = state.now_ms();
         if state.log.len() >= LOG_LENGTH {
             state.log.pop_front();
         }

@@ -1,7 +1,10 @@
 //! The RSA keys that sign the tokens, the key set that is served, and a JWT writer of its own: what the plugin verifies
 //! must not come from the code that verifies it.
 
-use std::{fmt, sync::OnceLock};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use aws_lc_rs::{
     encoding::AsDer as _,
@@ -13,7 +16,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 
 /// An RSA key of 2048 bits.
-pub(crate) struct Key(KeyPair);
+#[derive(Clone)]
+pub(crate) struct Key(Arc<KeyPair>);
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,7 +29,7 @@ impl Key {
     /// Takes tens to hundreds of milliseconds: not to be called with a lock held.
     pub(crate) fn generate() -> Self {
         // It fails only when the system has no randomness, and then nothing here can work.
-        Self(KeyPair::generate(KeySize::Rsa2048).expect("the system can make an RSA key"))
+        Self(Arc::new(KeyPair::generate(KeySize::Rsa2048).expect("the system can make an RSA key")))
     }
 
     /// A key that is in no key set: one per process, because it takes time to make and nothing depends on which.

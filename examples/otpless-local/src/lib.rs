@@ -30,6 +30,7 @@ mod control;
 mod dashboard;
 mod faults;
 mod gate;
+mod in_process;
 mod keys;
 mod operation;
 mod routes;
@@ -56,6 +57,7 @@ pub use crate::{
     control::Control,
     faults::Fault,
     gate::Gate,
+    in_process::InProcessAnswer,
     operation::Operation,
     sessions::{Issued, SessionState, SignIn},
     settings::{DEMO_APP_ID, ISSUER, Rotation, Settings, SettingsError},

@@ -1,0 +1,98 @@
+//! What the app's processes tell each other: that the keychain holds something else now, and when the user was last
+//! active. Between them lies a file that costs a few microseconds to look at; the keychain itself is read only when that
+//! file says something new.
+
+use std::sync::Arc;
+
+use super::{
+    manager::Inner,
+    schedule::{Job, Now},
+    state::{Phase, State},
+    under_way::Running,
+};
+use crate::{
+    clock::Timestamp,
+    store::{
+        record::SignInId,
+        vault::{NOTHING_KEPT, kept},
+    },
+};
+
+impl State {
+    /// Whether `line`, which says what the keychain holds, is news to us. Each news is news once: what it was about
+    /// may have gone by the time the keychain is read.
+    fn is_news(&mut self, line: String) -> bool {
+        let busy = [Job::Refresh, Job::Heartbeat, Job::Persist, Job::Erase]
+            .iter()
+            .any(|job| self.running.contains(job));
+        if busy || self.storing.is_some() || self.pending_erase.is_some() {
+            return false;
+        }
+        let ours = match &self.phase {
+            Phase::SignedIn(live) if live.stored => kept(&live.record),
+            Phase::SignedOut(_) => NOTHING_KEPT.to_owned(),
+            Phase::SignedIn(_) | Phase::Restoring | Phase::Replacing(_) => return false,
+        };
+        let news = line != ours && self.heard.as_ref() != Some(&line);
+        self.heard = Some(line);
+        news
+    }
+}
+
+impl Inner {
+    /// Whether another process has changed what the keychain holds.
+    pub(super) fn peers_have_news(&self) -> bool {
+        self.vault.bulletin().read().is_some_and(|line| self.update_quietly(|state, _| state.is_news(line)))
+    }
+
+    /// Looks at the keychain if another process has changed what it holds: a session that is over for one is over for
+    /// all (rule 10), and a sign-in in one process is there in the others.
+    pub(super) async fn hear_peers(self: &Arc<Self>) {
+        if self.peers_have_news()
+            && let Some(_running) = Running::start(self, Job::News)
+        {
+            self.take_news().await;
+        }
+    }
+
+    pub(super) async fn take_news(self: &Arc<Self>) {
+        let (generation, signed_in) = self.read(|state, _| (self.generation(), state.live().is_some()));
+        if signed_in {
+            self.adopt_from_store(generation).await;
+        } else {
+            self.clone().restore().await;
+        }
+    }
+
+    pub(super) fn post_activity(&self, sign_in: &SignInId, at: Timestamp) {
+        self.activity.post(&format!("{} {}", at.0, sign_in.as_str()));
+    }
+
+    /// When the user of `sign_in` was last active in another process.
+    pub(super) fn activity_of_peers(&self, sign_in: &SignInId) -> Option<Timestamp> {
+        let line = self.activity.read()?;
+        let (at, whose) = line.split_once(' ')?;
+        (whose == sign_in.as_str()).then(|| at.parse().ok().map(Timestamp))?
+    }
+
+    /// Before somebody is called inactive, the other processes are asked.
+    pub(super) fn ask_peers_for_activity(&self) {
+        let Some(sign_in) = self.read(|state, _| Some(state.live()?.record.sign_in.clone())) else { return };
+        if let Some(at) = self.activity_of_peers(&sign_in) {
+            self.update_quietly(|state, now| state.note_activity_of_peers(&sign_in, at, now));
+        }
+    }
+}
+
+impl State {
+    fn note_activity_of_peers(&mut self, sign_in: &SignInId, at: Timestamp, now: Now) {
+        let server_now = self.server_now(now);
+        let Some(live) = self.live_mut().filter(|live| live.record.sign_in == *sign_in) else { return };
+        let at = at.min(server_now);
+        if at > live.last_active_at {
+            live.last_active_at = at;
+            live.activity_logged_at = at;
+            live.warned = false;
+        }
+    }
+}

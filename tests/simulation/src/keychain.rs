@@ -1,0 +1,170 @@
+//! The keychain of the device, shared by its processes: it fails, hangs, lies about having written, and is cut in the
+//! middle when its process dies.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tauri_plugin_otpless::engine::{SessionStore, Slot, StoreError};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use crate::{process::Process, world::World};
+
+/// What the keychain does at present.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mood {
+    #[default]
+    Well,
+    Locked,
+    Absent,
+    /// Calls do not come back until the mood changes.
+    Hanging,
+    /// Writes are refused.
+    Full,
+    /// Writes are reported as done and are not.
+    Forgetful,
+    /// Each call fails or not.
+    Flaky,
+}
+
+impl Mood {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Well => "keychain well",
+            Self::Locked => "keychain locked",
+            Self::Absent => "keychain absent",
+            Self::Hanging => "keychain hanging",
+            Self::Full => "keychain refusing writes",
+            Self::Forgetful => "keychain forgetting writes",
+            Self::Flaky => "keychain flaky",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Moods(watch::Sender<Mood>);
+
+impl Default for Moods {
+    fn default() -> Self {
+        Self(watch::channel(Mood::Well).0)
+    }
+}
+
+impl Moods {
+    pub(crate) fn now(&self) -> Mood {
+        *self.0.borrow()
+    }
+
+    pub(crate) fn set(&self, mood: Mood) {
+        self.0.send_replace(mood);
+    }
+
+    /// Comes back when calls do.
+    pub(crate) async fn answering(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.0.subscribe().wait_for(|mood| *mood != Mood::Hanging).await;
+    }
+}
+
+type Values = HashMap<Slot, Zeroizing<Vec<u8>>>;
+
+/// What the device's keychain holds.
+#[derive(Clone, Default)]
+pub(crate) struct Keychain(Arc<Mutex<Values>>);
+
+impl fmt::Debug for Keychain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keychain")
+    }
+}
+
+impl Keychain {
+    fn values(&self) -> MutexGuard<'_, Values> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Turns over one bit of what `slot` holds. Says whether there was something.
+    pub(crate) fn damage(&self, slot: Slot, at: usize) -> bool {
+        self.values().get_mut(&slot).is_some_and(|value| {
+            let length = value.len();
+            value[at % length] ^= 1;
+            true
+        })
+    }
+
+    /// The keychain as `process` reaches it.
+    pub(crate) fn reached_by(&self, process: &Arc<Process>, world: &Arc<World>) -> Box<dyn SessionStore> {
+        Box::new(Reached { keychain: self.clone(), process: process.clone(), world: world.clone() })
+    }
+}
+
+#[derive(Debug)]
+struct Reached {
+    keychain: Keychain,
+    process: Arc<Process>,
+    world: Arc<World>,
+}
+
+impl Reached {
+    /// Whether a call gets through.
+    fn begin(&self) -> Result<(), StoreError> {
+        if !self.process.is_alive() {
+            return Err(StoreError::Unavailable("its process is dead"));
+        }
+        self.world.report().store_calls += 1;
+        match self.world.moods.now() {
+            Mood::Locked => Err(StoreError::Locked),
+            // A job that began before the hang goes on to its end.
+            Mood::Absent | Mood::Hanging => Err(StoreError::Unavailable("it is not there")),
+            Mood::Flaky if self.world.percent(40) => Err(StoreError::Unavailable("it is flaky")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl SessionStore for Reached {
+    fn read(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.begin()?;
+        self.process.step("before a read");
+        self.begin()?;
+        Ok(self.keychain.values().get(&slot).cloned())
+    }
+
+    fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
+        self.begin()?;
+        self.process.step("before a write");
+        self.begin()?;
+        match self.world.moods.now() {
+            Mood::Full => return Err(StoreError::Failed("it is full")),
+            Mood::Forgetful => return Ok(()),
+            _ => {}
+        }
+        self.keychain.values().insert(slot, Zeroizing::new(value.to_vec()));
+        if slot == Slot::Session {
+            self.world.oracle().wrote(value, &self.world);
+        }
+        self.world.tell(|| format!("{} wrote {slot:?}", self.process.name()));
+        self.process.step("after a write");
+        Ok(())
+    }
+
+    fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
+        self.begin()?;
+        self.process.step("before an erase");
+        self.begin()?;
+        if self.world.moods.now() == Mood::Full {
+            return Err(StoreError::Failed("it is full"));
+        }
+        self.keychain.values().remove(&slot);
+        self.world.tell(|| format!("{} erased {slot:?}", self.process.name()));
+        self.process.step("after an erase");
+        Ok(())
+    }
+
+    fn backend(&self) -> &'static str {
+        "simulated"
+    }
+}

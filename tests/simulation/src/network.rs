@@ -1,0 +1,268 @@
+//! The network between a process and the service: it is slow, reorders, cuts before and after the work was done, and puts
+//! other people's answers into the place of the service's.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use fastrand::Rng;
+use otpless_local::InProcessAnswer;
+use tauri_plugin_otpless::{
+    BoxFuture, Result, Timestamp,
+    engine::{Request, Response, Transport, Unreachable},
+};
+use tokio::{sync::oneshot, time::timeout};
+use zeroize::Zeroizing;
+
+use crate::{
+    process::Process,
+    world::{Weather, World, pick},
+};
+
+/// The bounds of the real client (`src/api/http.rs`).
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+const DATE_IS_FRESH: Duration = Duration::from_secs(5);
+
+/// What becomes of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fate {
+    Arrives,
+    Fails(Unreachable),
+    /// The request is lost.
+    Hangs,
+    /// The work is done and its answer is lost.
+    AnswerIsLost,
+    /// The work is done and the connection breaks before the answer is complete.
+    AnswerIsCut,
+    /// Somebody else answers, and the service hears nothing.
+    Instead(&'static str, u16, &'static str, Option<u64>),
+}
+
+impl Fate {
+    fn draw(rng: &mut Rng, weather: Weather) -> Self {
+        const UNREACHABLE: [Unreachable; 5] = [
+            Unreachable::Dns,
+            Unreachable::CannotConnect,
+            Unreachable::Offline,
+            Unreachable::Tls,
+            Unreachable::ConnectionLost,
+        ];
+        const PORTAL: &str = "<html>Please accept our terms</html>";
+        const UNWELL: &str = r#"{"message":"Something went wrong. Please try again!"}"#;
+        const LIMITED: &str =
+            r#"{"message":"Unexpected Error","errorCode":"7020","description":"slow down"}"#;
+        let unreachable = |rng: &mut Rng| Self::Fails(UNREACHABLE[rng.usize(..UNREACHABLE.len())]);
+        let unwell = |rng: &mut Rng| {
+            pick(
+                rng,
+                &[
+                    (4, Self::Instead("a 5xx", 500, UNWELL, None)),
+                    (3, Self::Instead("a 5xx", 502, "<html>Bad gateway</html>", None)),
+                    (3, Self::Instead("a 5xx", 503, UNWELL, Some(120))),
+                    (1, Self::Instead("a 408", 408, "", None)),
+                    (1, Self::Instead("a 425", 425, "", None)),
+                ],
+            )
+            .clone()
+        };
+        match weather {
+            Weather::Offline => unreachable(rng),
+            Weather::ServerDown => match rng.u32(..10) {
+                0 => Self::Hangs,
+                1 => unreachable(rng),
+                _ => unwell(rng),
+            },
+            Weather::Fine => match rng.u32(..1000) {
+                0 => unreachable(rng),
+                1 => unwell(rng),
+                _ => Self::Arrives,
+            },
+            Weather::Flaky => match rng.u32(..100) {
+                ..30 => Self::Arrives,
+                30..50 => unreachable(rng),
+                50..60 => Self::Hangs,
+                60..63 => Self::AnswerIsLost,
+                63..66 => Self::AnswerIsCut,
+                66..80 => unwell(rng),
+                _ => pick(
+                    rng,
+                    &[
+                        (3, Self::Instead("a captive portal", 200, PORTAL, None)),
+                        (1, Self::Instead("a redirect", 302, "", None)),
+                        (2, Self::Instead("an empty object", 200, "{}", None)),
+                        (1, Self::Instead("an empty object", 200, r#"{"keys":[]}"#, None)),
+                        (3, Self::Instead("a 429", 429, LIMITED, Some(300))),
+                        (1, Self::Instead("a 401 without a code", 401, "", None)),
+                        (1, Self::Instead("a 400 without a code", 400, "[]", None)),
+                        (
+                            1,
+                            Self::Instead(
+                                "foreign tokens",
+                                200,
+                                r#"{"sessionToken":"00","sessionTokenJWT":"a.b.c","refreshToken":"d.e.f"}"#,
+                                None,
+                            ),
+                        ),
+                    ],
+                )
+                .clone(),
+            },
+        }
+    }
+
+    fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Arrives => None,
+            Self::Fails(_) => Some("unreachable"),
+            Self::Hangs => Some("a request lost"),
+            Self::AnswerIsLost => Some("an answer lost"),
+            Self::AnswerIsCut => Some("an answer cut"),
+            Self::Instead(name, ..) => Some(name),
+        }
+    }
+}
+
+/// The network as one process reaches it.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    process: Arc<Process>,
+    world: Arc<World>,
+}
+
+impl Network {
+    pub(crate) fn new(process: &Arc<Process>, world: &Arc<World>) -> Self {
+        Self { process: process.clone(), world: world.clone() }
+    }
+
+    async fn carry(&self, request: Request) -> Result<Response> {
+        let (process, world) = (&self.process, &self.world);
+        let call = Call::new(&request);
+        world.tell(|| format!("{} sends {} {}", process.name(), call.method, call.kind()));
+        world.report().requests += 1;
+        world.oracle().sent(process.name(), call.refresh_token(), call.kind(), world);
+        if call.kind() == "refresh" {
+            world.refresh_sent.notify_one();
+        }
+        let weather = world.weather();
+        let fate = world.draw(|rng| Fate::draw(rng, weather));
+        if let Some(name) = fate.name() {
+            *world.report().faults.entry(name).or_default() += 1;
+        }
+        let slow = world.percent(if world.weather() == Weather::Flaky { 20 } else { 1 });
+        let longest = Duration::from_millis(if slow { 25_000 } else { 400 });
+        let way = || world.between(Duration::from_millis(5), longest);
+        let (there, back) = (way(), way());
+        let asked = world.awake();
+        let (arrived, answer) = oneshot::channel();
+        // Not the process's own: what has been sent is on its way, whatever becomes of the sender.
+        tokio::spawn({
+            let (world, process, call, fate) =
+                (world.clone(), process.name().to_owned(), call.clone(), fate.clone());
+            async move {
+                tokio::time::sleep(there).await;
+                let answer = match fate {
+                    Fate::Hangs => {
+                        std::future::pending::<()>().await;
+                        return;
+                    }
+                    Fate::Fails(why) => Err(why.into()),
+                    Fate::Instead(_, status, body, retry_after) => {
+                        Ok(response(status, body.as_bytes().to_vec(), None, retry_after))
+                    }
+                    Fate::Arrives | Fate::AnswerIsLost | Fate::AnswerIsCut => {
+                        let answer = call.answered_by(&world);
+                        world.tell(|| format!("the service answers {process}: {}", answer.status));
+                        world.oracle().answered(&process, &call, &answer, &world);
+                        let date = Timestamp(world.true_now().as_millis().div_euclid(1000) * 1000);
+                        match fate {
+                            Fate::AnswerIsLost => {
+                                std::future::pending::<()>().await;
+                                return;
+                            }
+                            Fate::AnswerIsCut => Err(Unreachable::ConnectionLost.into()),
+                            _ => Ok(response(answer.status, answer.body, Some(date), None)),
+                        }
+                    }
+                };
+                tokio::time::sleep(back).await;
+                let _ = arrived.send(answer);
+            }
+        });
+        // What is there already counts even if the process was frozen for longer than the bound: like the real client.
+        let answer = match timeout(CALL_TIMEOUT, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(Unreachable::Timeout.into()),
+        };
+        let fresh = world.awake().saturating_sub(asked) < DATE_IS_FRESH;
+        let answer =
+            answer.map(|response: Response| Response { date: response.date.filter(|_| fresh), ..response });
+        world.tell(|| {
+            format!("{} has {} back: {:?}", process.name(), call.kind(), answer.as_ref().map(|r| r.status))
+        });
+        world.oracle().received(process.name(), &call, answer.as_ref().ok(), world);
+        answer
+    }
+}
+
+impl Transport for Network {
+    fn call(&self, request: Request) -> BoxFuture<'_, Result<Response>> {
+        Box::pin(self.carry(request))
+    }
+}
+
+fn response(status: u16, body: Vec<u8>, date: Option<Timestamp>, retry_after: Option<u64>) -> Response {
+    Response { status, body: Zeroizing::new(body), date, retry_after: retry_after.map(Duration::from_secs) }
+}
+
+/// A call as it is on the wire.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    method: String,
+    path: String,
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+impl Call {
+    fn new(request: &Request) -> Self {
+        Self {
+            method: request.method.as_str().to_owned(),
+            path: request.url.path().to_owned(),
+            headers: (request.headers.iter())
+                .map(|(name, value)| {
+                    (name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned())
+                })
+                .collect(),
+            body: request.body.as_ref().map(|body| body.to_vec()).unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn kind(&self) -> &'static str {
+        match (self.method.as_str(), self.path.as_str()) {
+            ("GET", _) => "keys",
+            ("DELETE", _) => "revoke",
+            (_, path) if path.ends_with("/refresh") => "refresh",
+            _ => "authenticate",
+        }
+    }
+
+    fn field(&self, name: &str) -> Option<String> {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        Some(body.get(name)?.as_str()?.to_owned())
+    }
+
+    /// The refresh token that is to be spent.
+    pub(crate) fn refresh_token(&self) -> Option<String> {
+        self.field("refreshToken")
+    }
+
+    /// The session id of an authenticate or a revocation.
+    pub(crate) fn session_id(&self) -> Option<String> {
+        match self.kind() {
+            "revoke" => self.path.rsplit('/').next().map(str::to_owned),
+            _ => self.field("sessionToken"),
+        }
+    }
+
+    fn answered_by(&self, world: &World) -> InProcessAnswer {
+        world.service().answer(&self.method, &self.path, self.headers.clone(), &self.body)
+    }
+}

@@ -1,0 +1,579 @@
+//! What must hold after every step, decided by what really happened, which the engine cannot see.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    time::Duration,
+};
+
+use otpless_local::{InProcessAnswer, Issued, SessionState};
+use serde_json::Value;
+use tauri_plugin_otpless::{
+    EndReason, Session, SessionStatus, Timestamp,
+    engine::{Policy, Response},
+};
+
+use crate::{network::Call, world::World};
+
+/// Clocks agree within this: `Date` has whole seconds, and the engine takes less than 5 s for none.
+const CLOCK_SLACK: Duration = Duration::from_secs(10);
+
+/// Activity is noted no more often than this (`ACTIVITY_GRANULARITY`).
+const ACTIVITY_SLACK: Duration = Duration::from_secs(15);
+
+/// The loop looks at least this often while the machine is awake (`MAX_SLEEP`), and what is published may be so old.
+const LOOK_SLACK: Duration = Duration::from_secs(65);
+
+/// OTPless's tolerance for `exp`.
+const LEEWAY: Duration = Duration::from_secs(60);
+
+/// Most calls to the session API in an hour: the budget's capacity and what it grows by (`src/session/budget.rs`).
+const MOST_CALLS_AN_HOUR: usize = 30 + 180;
+
+/// Rule 5: the same token is not offered again sooner.
+const EXCHANGE_INTERVAL: Duration = Duration::from_secs(59);
+
+/// Why a session is lost that nobody ended.
+pub(crate) const DIED_BEFORE_WRITE: &str = "the server rotated and the process died before the write";
+pub(crate) const NEVER_STORED: &str = "no keychain took the sign-in before the process died";
+pub(crate) const ANSWER_LOST: &str = "the server rotated and the network lost its answer";
+
+/// One sign-in, as it really is.
+#[derive(Debug)]
+struct Truth {
+    session_id: String,
+    began: Timestamp,
+    /// When it was first seen, in a process or in the keychain.
+    seen_at: Option<Duration>,
+    last_active: Timestamp,
+    ended: bool,
+    logout_called: bool,
+    /// Ended in every process that starts from now on.
+    final_since: Option<Duration>,
+    replaced: bool,
+    verdict: bool,
+    damaged: bool,
+    ever_stored: bool,
+    clock_moved: bool,
+    exchanges: Vec<Exchange>,
+    refresh_expires: Timestamp,
+}
+
+/// A refresh that the service has answered.
+#[derive(Debug)]
+struct Exchange {
+    process: String,
+    new_token: String,
+    delivered: bool,
+    stored: bool,
+    died: bool,
+}
+
+/// One process, as the oracle has seen it.
+#[derive(Debug, Default)]
+struct Seen {
+    alive: bool,
+    shows: Option<String>,
+    status: Option<SessionStatus>,
+    /// What it showed as over: must not come back.
+    over: HashSet<String>,
+    time_known: bool,
+    calls: VecDeque<Duration>,
+    in_flight: HashSet<String>,
+    last_offer: Option<(String, Duration)>,
+    started: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct Oracle {
+    policy: Policy,
+    truths: BTreeMap<String, Truth>,
+    users_by_session: HashMap<String, String>,
+    users_by_refresh_token: HashMap<String, String>,
+    /// Session tokens the service has issued: whose, and until when.
+    issued: HashMap<String, (String, Timestamp)>,
+    seen: BTreeMap<String, Seen>,
+    last_jump: Option<Duration>,
+    pub(crate) violations: Vec<String>,
+}
+
+impl Oracle {
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            truths: BTreeMap::new(),
+            users_by_session: HashMap::new(),
+            users_by_refresh_token: HashMap::new(),
+            issued: HashMap::new(),
+            seen: BTreeMap::new(),
+            last_jump: None,
+            violations: Vec::new(),
+        }
+    }
+
+    fn violated(&mut self, world: &World, what: String) {
+        world.tell(|| format!("VIOLATION: {what}"));
+        if self.violations.len() < 5 {
+            self.violations.push(what);
+        }
+    }
+
+    // What happens in the world.
+
+    pub(crate) fn process_started(&mut self, process: &str, world: &World) {
+        let seen = Seen {
+            alive: true,
+            time_known: world.clock_error_ms().unsigned_abs() < 1000,
+            started: world.awake(),
+            ..Seen::default()
+        };
+        self.seen.insert(process.to_owned(), seen);
+    }
+
+    pub(crate) fn process_died(&mut self, process: &str) {
+        if let Some(seen) = self.seen.get_mut(process) {
+            seen.alive = false;
+            seen.in_flight.clear();
+        }
+        for exchange in self.truths.values_mut().flat_map(|truth| &mut truth.exchanges) {
+            exchange.died |= exchange.process == process;
+        }
+    }
+
+    pub(crate) fn machine_slept(&mut self, world: &World) {
+        self.last_jump = Some(world.awake());
+    }
+
+    pub(crate) fn clock_was_set(&mut self, world: &World) {
+        self.last_jump = Some(world.awake());
+        for truth in self.truths.values_mut() {
+            truth.clock_moved = true;
+        }
+        for seen in self.seen.values_mut() {
+            seen.time_known = false;
+        }
+    }
+
+    /// Somebody brings a sign-in to a process.
+    pub(crate) fn sign_in_begins(&mut self, issued: &Issued, world: &World) {
+        for truth in self.truths.values_mut() {
+            truth.replaced = true;
+        }
+        let now = world.true_now();
+        let user = issued.user_id.clone();
+        self.users_by_session.insert(issued.session_id.clone(), user.clone());
+        self.users_by_refresh_token.insert(issued.refresh_token.clone(), user.clone());
+        self.issued.insert(issued.session_token.clone(), (user.clone(), now + world.scenario.session_token));
+        self.truths.insert(
+            user,
+            Truth {
+                session_id: issued.session_id.clone(),
+                began: now,
+                seen_at: None,
+                last_active: now,
+                ended: false,
+                logout_called: false,
+                final_since: None,
+                replaced: false,
+                verdict: false,
+                damaged: false,
+                ever_stored: false,
+                clock_moved: world.clock_error_ms() != 0,
+                exchanges: Vec::new(),
+                refresh_expires: now + world.scenario.refresh_token,
+            },
+        );
+    }
+
+    /// It was not taken: nobody will miss it, and the sessions before it go on.
+    pub(crate) fn sign_in_failed(&mut self, issued: &Issued) {
+        if let Some(truth) = self.truths.get_mut(&issued.user_id) {
+            truth.ended = true;
+            truth.logout_called = true;
+        }
+    }
+
+    /// Its process died before it said whether it had taken it.
+    pub(crate) fn sign_in_unknown(&mut self, issued: &Issued) {
+        if let Some(truth) = self.truths.get_mut(&issued.user_id)
+            && !truth.ever_stored
+        {
+            truth.logout_called = true;
+        }
+    }
+
+    pub(crate) fn activity(&mut self, process: &str, at: Timestamp) {
+        let Some(user) = self.seen.get(process).and_then(|seen| seen.shows.clone()) else { return };
+        if let Some(truth) = self.truths.get_mut(&user) {
+            truth.last_active = truth.last_active.max(at);
+        }
+    }
+
+    pub(crate) fn logout_begins(&mut self) {
+        for truth in self.truths.values_mut() {
+            truth.logout_called = true;
+        }
+    }
+
+    /// From here on nothing that was there when it began may be seen in this process, nor in one that starts later.
+    pub(crate) fn logout_ends(&mut self, process: &str, before: &[String], world: &World) {
+        for user in before {
+            if let Some(truth) = self.truths.get_mut(user) {
+                truth.ended = true;
+                truth.final_since.get_or_insert(world.awake());
+            }
+            if let Some(seen) = self.seen.get_mut(process) {
+                seen.over.insert(user.clone());
+            }
+        }
+    }
+
+    pub(crate) fn users(&self) -> Vec<String> {
+        self.truths.keys().cloned().collect()
+    }
+
+    pub(crate) fn damaged(&mut self) {
+        for truth in self.truths.values_mut() {
+            truth.damaged = true;
+        }
+    }
+
+    pub(crate) fn wrote(&mut self, bytes: &[u8], world: &World) {
+        let holds = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        for truth in self.truths.values_mut().filter(|truth| !truth.ended) {
+            if holds(&truth.session_id) {
+                truth.ever_stored = true;
+                truth.seen_at.get_or_insert(world.awake());
+            }
+            for exchange in truth.exchanges.iter_mut().filter(|exchange| !exchange.stored) {
+                exchange.stored = holds(&exchange.new_token);
+            }
+        }
+    }
+
+    // Calls.
+
+    pub(crate) fn sent(&mut self, process: &str, token: Option<String>, kind: &'static str, world: &World) {
+        let now = world.awake();
+        let hour = Duration::from_secs(3600);
+        let jumped_since =
+            |then: Duration, last_jump: Option<Duration>| last_jump.is_some_and(|at| at >= then);
+        let mut wrong = Vec::new();
+        let elsewhere = token.as_ref().is_some_and(|token| {
+            self.seen.iter().any(|(p, seen)| p != process && seen.in_flight.contains(token))
+        });
+        let Some(seen) = self.seen.get_mut(process) else { return };
+        if kind != "keys" {
+            seen.calls.push_back(now);
+            while seen.calls.front().is_some_and(|at| *at + hour <= now) {
+                seen.calls.pop_front();
+            }
+            let mut report = world.report();
+            report.busiest_hour = report.busiest_hour.max(seen.calls.len());
+            if seen.calls.len() > MOST_CALLS_AN_HOUR {
+                wrong.push(format!("{process} made {} calls within an hour", seen.calls.len()));
+            }
+        }
+        if let Some(token) = token {
+            if elsewhere {
+                wrong.push(format!("{process} offers a token that another process has under way"));
+            }
+            if !seen.in_flight.insert(token.clone()) {
+                wrong.push(format!("{process} has two exchanges of one token under way"));
+            }
+            if let Some((before, at)) = &seen.last_offer
+                && *before == token
+                && now < *at + EXCHANGE_INTERVAL
+                && !jumped_since(*at, self.last_jump)
+            {
+                wrong.push(format!("{process} offers the same token again after {:?}", now - *at));
+            }
+            seen.last_offer = Some((token, now));
+        }
+        for what in wrong {
+            self.violated(world, what);
+        }
+    }
+
+    pub(crate) fn answered(&mut self, process: &str, call: &Call, answer: &InProcessAnswer, world: &World) {
+        if answer.status != 200 {
+            return;
+        }
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+        let now = world.true_now();
+        let Some(jwt) = text("sessionTokenJWT") else { return };
+        let user = match call.refresh_token() {
+            Some(old) => self.users_by_refresh_token.get(&old).cloned(),
+            None => call.session_id().and_then(|id| self.users_by_session.get(&id).cloned()),
+        };
+        let Some(user) = user else { return };
+        self.issued.entry(jwt).or_insert((user.clone(), now + world.scenario.session_token));
+        if let Some(new_token) = text("refreshToken") {
+            world.report().exchanges += 1;
+            self.users_by_refresh_token.insert(new_token.clone(), user.clone());
+            if let Some(truth) = self.truths.get_mut(&user) {
+                if !truth.exchanges.iter().any(|exchange| exchange.new_token == new_token) {
+                    truth.refresh_expires = now + world.scenario.refresh_token;
+                }
+                let died = self.seen.get(process).is_none_or(|seen| !seen.alive);
+                truth.exchanges.push(Exchange {
+                    process: process.to_owned(),
+                    new_token,
+                    delivered: false,
+                    stored: false,
+                    died,
+                });
+            }
+        }
+    }
+
+    pub(crate) fn received(
+        &mut self,
+        process: &str,
+        call: &Call,
+        response: Option<&Response>,
+        world: &World,
+    ) {
+        if let Some(seen) = self.seen.get_mut(process) {
+            if let Some(token) = call.refresh_token() {
+                seen.in_flight.remove(&token);
+            }
+            seen.time_known |= response.is_some_and(|response| response.date.is_some());
+        }
+        let Some(response) = response else { return };
+        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        let text = |name: &str| body.get(name).and_then(Value::as_str);
+        let user = match call.refresh_token() {
+            Some(old) => self.users_by_refresh_token.get(&old).cloned(),
+            None => call.session_id().and_then(|id| self.users_by_session.get(&id).cloned()),
+        };
+        let Some(truth) = user.and_then(|user| self.truths.get_mut(&user)) else { return };
+        if matches!(text("errorCode"), Some("7414" | "7415")) {
+            truth.verdict = true;
+            world.tell(|| "it is a verdict".to_owned());
+        }
+        if let Some(new_token) = text("refreshToken") {
+            for exchange in truth.exchanges.iter_mut().filter(|e| e.process == process) {
+                exchange.delivered |= exchange.new_token == new_token;
+            }
+        }
+    }
+
+    // What a process shows.
+
+    /// Something was published.
+    pub(crate) fn observe(&mut self, process: &str, session: &Session, world: &World) {
+        self.check(process, session, LOOK_SLACK, world);
+    }
+
+    /// Somebody looked.
+    pub(crate) fn looked(&mut self, process: &str, session: &Session, token: Option<&str>, world: &World) {
+        self.check(process, session, Duration::ZERO, world);
+        let shows = session.user_id.as_deref();
+        if session.status == SessionStatus::Active && token.is_none() {
+            // It may have ended between the two questions; then the next look shows it.
+            return;
+        }
+        let Some(token) = token else { return };
+        let known = self.seen.get(process).is_some_and(|seen| seen.time_known);
+        match self.issued.get(token) {
+            None => self.violated(world, format!("{process} serves a token that the service has not issued")),
+            Some((user, until)) => {
+                let over = world.true_now() >= *until + LEEWAY + CLOCK_SLACK;
+                if shows.is_some_and(|shows| shows != user) {
+                    self.violated(world, format!("{process} serves somebody else's token"));
+                } else if over && known {
+                    self.violated(world, format!("{process} serves a token that has expired"));
+                }
+            }
+        }
+    }
+
+    fn check(&mut self, process: &str, session: &Session, slack: Duration, world: &World) {
+        let Some(seen) = self.seen.get(process) else { return };
+        let (before, was) = (seen.shows.clone(), seen.status);
+        let shows = session.user_id.clone();
+        let mut wrong = Vec::new();
+        if let Some(user) = &shows {
+            match self.truths.get_mut(user) {
+                None => wrong.push(format!("{process} shows a session that never began")),
+                Some(truth) => {
+                    let started = seen.started;
+                    truth.seen_at.get_or_insert(world.awake());
+                    if seen.over.contains(user) || truth.final_since.is_some_and(|at| at < started) {
+                        wrong.push(format!("{process} shows a session again that was over"));
+                    }
+                    if seen.time_known {
+                        let now = world.true_now();
+                        let slack = slack + CLOCK_SLACK;
+                        if self.policy.max_lifetime.is_some_and(|max| now > truth.began + max + slack) {
+                            wrong.push(format!("{process} shows a session beyond its maximum lifetime"));
+                        }
+                        let slack = slack + ACTIVITY_SLACK;
+                        if (self.policy.inactivity_timeout)
+                            .is_some_and(|timeout| now > truth.last_active + timeout + slack)
+                        {
+                            wrong.push(format!("{process} shows a session beyond the inactivity timeout"));
+                        }
+                    }
+                }
+            }
+        }
+        if session.status == SessionStatus::SignedOut
+            && let Some(user) = before.clone()
+        {
+            wrong.extend(self.justify(process, &user, session.end_reason, world).err());
+            self.ended(process, &user, world);
+        }
+        if let (Some(user), Some(next)) = (&before, &shows)
+            && user != next
+        {
+            wrong.extend(self.justify(process, user, Some(EndReason::Replaced), world).err());
+            self.ended(process, user, world);
+        }
+        if session.status == SessionStatus::SignedOut
+            && before.is_none()
+            && matches!(was, None | Some(SessionStatus::Restoring))
+        {
+            wrong.extend(self.restored_nothing(process, session.end_reason, world).err());
+        }
+        if let Some(seen) = self.seen.get_mut(process) {
+            seen.shows = shows;
+            seen.status = Some(session.status);
+        }
+        for what in wrong {
+            self.violated(world, what);
+        }
+    }
+
+    fn ended(&mut self, process: &str, user: &str, world: &World) {
+        if let Some(truth) = self.truths.get_mut(user) {
+            truth.ended = true;
+            truth.final_since.get_or_insert(world.awake());
+        }
+        if let Some(seen) = self.seen.get_mut(process) {
+            seen.over.insert(user.to_owned());
+        }
+    }
+
+    /// Whether the end of `user`'s session has the reason that is shown.
+    fn justify(
+        &mut self,
+        process: &str,
+        user: &str,
+        reason: Option<EndReason>,
+        world: &World,
+    ) -> Result<(), String> {
+        let Some(truth) = self.truths.get_mut(user) else { return Ok(()) };
+        let now = world.true_now();
+        let ended_elsewhere = truth.ended;
+        let idle = now.saturating_since(truth.last_active) + CLOCK_SLACK + ACTIVITY_SLACK;
+        let age = now.saturating_since(truth.began) + CLOCK_SLACK;
+        let state = world.service().session_state(&truth.session_id);
+        *world.report().ends.entry(reason.map_or("none".to_owned(), |r| format!("{r:?}"))).or_default() += 1;
+        let holds = match reason {
+            Some(EndReason::Logout) => truth.logout_called || ended_elsewhere,
+            Some(EndReason::Replaced) => truth.replaced || ended_elsewhere,
+            Some(EndReason::Inactive) => {
+                truth.clock_moved || self.policy.inactivity_timeout.is_some_and(|timeout| idle >= timeout)
+            }
+            Some(EndReason::Lifetime) => {
+                truth.clock_moved || self.policy.max_lifetime.is_some_and(|max| age >= max)
+            }
+            Some(EndReason::Revoked | EndReason::Expired) if truth.verdict => {
+                if state != Some(SessionState::Active) || ended_elsewhere {
+                    true
+                } else {
+                    // The service has the session, and refused the token: it was lost.
+                    let cause = truth.exchanges.iter().rev().find(|e| !e.stored).and_then(|exchange| {
+                        if !exchange.delivered && !exchange.died {
+                            Some(ANSWER_LOST)
+                        } else if exchange.died {
+                            Some(DIED_BEFORE_WRITE)
+                        } else {
+                            None
+                        }
+                    });
+                    match cause {
+                        Some(cause) => {
+                            *world.report().losses.entry(cause).or_default() += 1;
+                            world.tell(|| format!("LOST: {cause}"));
+                            true
+                        }
+                        None => false,
+                    }
+                }
+            }
+            Some(EndReason::Expired) => now + CLOCK_SLACK >= truth.refresh_expires || ended_elsewhere,
+            Some(EndReason::StoreCorrupt | EndReason::InvalidToken) => truth.damaged,
+            Some(_) | None => false,
+        };
+        if holds {
+            Ok(())
+        } else {
+            Err(format!(
+                "{process} ended a session as {reason:?}, which is not why (the service has it as {state:?})"
+            ))
+        }
+    }
+
+    /// A process started and found nobody signed in.
+    fn restored_nothing(
+        &mut self,
+        process: &str,
+        reason: Option<EndReason>,
+        world: &World,
+    ) -> Result<(), String> {
+        let started = self.seen.get(process).map(|seen| seen.started).unwrap_or_default();
+        let lost: Vec<String> = (self.truths.iter())
+            .filter(|(user, truth)| {
+                truth.seen_at.is_some_and(|at| at < started)
+                    && !truth.ended
+                    && !truth.replaced
+                    && !truth.logout_called
+                    && !(self.seen.values()).any(|seen| seen.alive && seen.shows.as_ref() == Some(user))
+            })
+            .map(|(user, _)| user.clone())
+            .collect();
+        for user in lost {
+            let Some(truth) = self.truths.get_mut(&user) else { continue };
+            if reason.is_some() {
+                self.justify(process, &user, reason, world)?;
+            } else if !truth.ever_stored {
+                *world.report().losses.entry(NEVER_STORED).or_default() += 1;
+                world.tell(|| format!("LOST: {NEVER_STORED}"));
+            } else {
+                return Err(format!("{process} found nobody signed in, and nobody had signed out"));
+            }
+            self.ended(process, &user, world);
+        }
+        Ok(())
+    }
+
+    /// An hour after everything has been put right.
+    pub(crate) fn all_is_well(&mut self, process: &str, session: &Session, world: &World) {
+        let mut wrong = Vec::new();
+        match session.status {
+            SessionStatus::Active | SessionStatus::SignedOut => {}
+            status => wrong.push(format!("all is well, and {process} is {status:?}")),
+        }
+        for session_id in self.owed() {
+            if world.service().session_state(&session_id) == Some(SessionState::Active) {
+                wrong.push(format!("{process} is done, and the service still has a session that is over"));
+            }
+        }
+        for what in wrong {
+            self.violated(world, what);
+        }
+    }
+
+    /// The sessions that are over and that the service should not have any more.
+    fn owed(&self) -> Vec<String> {
+        let shown: HashSet<_> =
+            self.seen.values().filter(|s| s.alive).filter_map(|s| s.shows.clone()).collect();
+        (self.truths.iter())
+            .filter(|(user, truth)| truth.ended && truth.ever_stored && !shown.contains(*user))
+            .map(|(_, truth)| truth.session_id.clone())
+            .collect()
+    }
+}

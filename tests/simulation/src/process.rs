@@ -1,0 +1,297 @@
+//! A process of the app: the real engine, on a scheduler that can stop it at any await point or between two calls to the
+//! keychain, for a while (SIGSTOP) or for good (SIGKILL).
+
+use std::{
+    fmt,
+    path::Path,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use tauri_plugin_otpless::{
+    BoxFuture, Session,
+    engine::{ActivityLog, ClientApi, Expected, Job, JwksVerifier, Parts, Runtime, Serial, SessionManager},
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::AbortHandle,
+};
+
+use crate::{
+    keychain::Keychain,
+    network::Network,
+    world::{MachineClock, World},
+};
+
+/// What the network calls the service; nothing resolves it.
+const SERVICE: &str = "https://service.invalid";
+
+pub(crate) struct Process {
+    name: String,
+    world: Arc<World>,
+    alive: AtomicBool,
+    inner: Mutex<Inner>,
+    published: Mutex<Option<watch::Receiver<Session>>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    frozen: bool,
+    /// Woken when it is thawed.
+    waiting: Vec<Waker>,
+    tasks: Vec<AbortHandle>,
+    /// Dies after so many steps more.
+    fuse: Option<u32>,
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl Process {
+    fn new(name: String, world: Arc<World>) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            world,
+            alive: AtomicBool::new(true),
+            inner: Mutex::default(),
+            published: Mutex::new(None),
+        })
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.inner().frozen
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&self, when: &str) {
+        if self.alive.swap(false, Ordering::SeqCst) {
+            self.world.tell(|| format!("{} is killed {when}", self.name));
+            self.world.report().kills += 1;
+            self.world.oracle().process_died(&self.name);
+            let tasks = std::mem::take(&mut self.inner().tasks);
+            tasks.iter().for_each(AbortHandle::abort);
+        }
+    }
+
+    /// It will be killed after so many steps: polls of its tasks and calls to the keychain.
+    pub(crate) fn kill_after(&self, steps: u32) {
+        self.inner().fuse = Some(steps);
+    }
+
+    /// SIGSTOP.
+    pub(crate) fn freeze(&self) {
+        self.inner().frozen = true;
+        self.world.report().freezes += 1;
+        self.world.tell(|| format!("{} is frozen", self.name));
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&self) {
+        let waiting = {
+            let mut inner = self.inner();
+            inner.frozen = false;
+            std::mem::take(&mut inner.waiting)
+        };
+        self.world.tell(|| format!("{} goes on", self.name));
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// One step further, unless this is the one at which it dies.
+    pub(crate) fn step(&self, what: &str) {
+        let dies = {
+            let mut inner = self.inner();
+            match &mut inner.fuse {
+                Some(0) => inner.fuse.take().is_some(),
+                Some(left) => {
+                    *left -= 1;
+                    false
+                }
+                None => false,
+            }
+        };
+        if dies {
+            self.kill(what);
+        }
+    }
+
+    fn poll(
+        self: &Arc<Self>,
+        work: &mut Pin<Box<dyn Future<Output = ()> + Send>>,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        if !self.is_alive() {
+            return Poll::Ready(());
+        }
+        if self.is_frozen() {
+            self.inner().waiting.push(context.waker().clone());
+            return Poll::Pending;
+        }
+        self.step("at an await");
+        if !self.is_alive() {
+            return Poll::Ready(());
+        }
+        let polled = work.as_mut().poll(context);
+        self.world.report().steps += 1;
+        if self.is_alive() {
+            self.observe();
+        }
+        polled
+    }
+
+    /// Shows the oracle what the process has published, if that is new.
+    fn observe(&self) {
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(receiver) = published.as_mut() else { return };
+        if receiver.has_changed().unwrap_or(false) {
+            let session = receiver.borrow_and_update().clone();
+            self.world.tell(|| {
+                format!(
+                    "{} shows {:?} {:?} {:?}",
+                    self.name, session.status, session.storage, session.end_reason
+                )
+            });
+            self.world.oracle().observe(&self.name, &session, &self.world);
+        }
+    }
+}
+
+/// The scheduler of one process.
+#[derive(Clone, Debug)]
+struct Scheduler(Arc<Process>);
+
+impl Runtime for Scheduler {
+    fn spawn(&self, mut work: BoxFuture<'static, ()>) {
+        let process = self.0.clone();
+        if !process.is_alive() {
+            return;
+        }
+        let task = tokio::spawn(std::future::poll_fn(move |context| process.poll(&mut work, context)));
+        let mut inner = self.0.inner();
+        inner.tasks.retain(|task| !task.is_finished());
+        inner.tasks.push(task.abort_handle());
+    }
+
+    fn serial(&self, _: &str) -> Option<Box<dyn Serial>> {
+        let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
+        let world = self.0.world.clone();
+        self.spawn(Box::pin(async move {
+            while let Some(job) = queue.recv().await {
+                tokio::time::sleep(world.between(Duration::from_millis(1), Duration::from_millis(20))).await;
+                world.moods.answering().await;
+                job();
+            }
+        }));
+        Some(Box::new(Queue(jobs)))
+    }
+}
+
+#[derive(Debug)]
+struct Queue(mpsc::UnboundedSender<Job>);
+
+impl Serial for Queue {
+    fn submit(&self, job: Job) -> bool {
+        self.0.send(job).is_ok()
+    }
+}
+
+/// A running app.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) process: Arc<Process>,
+    manager: SessionManager,
+    scheduler: Scheduler,
+}
+
+impl App {
+    pub(crate) fn start(
+        name: String,
+        world: &Arc<World>,
+        keychain: &Keychain,
+        log: Arc<dyn ActivityLog>,
+        shared: &Path,
+    ) -> Self {
+        world.tell(|| format!("{name} starts"));
+        world.report().starts += 1;
+        let process = Process::new(name, world.clone());
+        world.oracle().process_started(process.name(), world);
+        let scheduler = Scheduler(process.clone());
+        let runtime: Arc<dyn Runtime> = Arc::new(scheduler.clone());
+        let clock = Arc::new(MachineClock(world.clone()));
+        let network = Network::new(&process, world);
+        let settings = world.service.settings();
+        let url = |path: &str| format!("{SERVICE}{path}").parse().expect("a URL");
+        let verifier = JwksVerifier::new(
+            Expected { issuer: settings.issuer.clone(), app_id: settings.app_id.clone() },
+            url("/.well-known/jwks"),
+            network.clone(),
+            clock.clone(),
+            log.clone(),
+            runtime.clone(),
+        );
+        let make_store = {
+            let (keychain, process, world) = (keychain.clone(), process.clone(), world.clone());
+            Box::new(move || keychain.reached_by(&process, &world))
+        };
+        let manager = SessionManager::new(Parts {
+            policy: world.scenario.policy,
+            clock,
+            api: Arc::new(ClientApi::new(network, url(""), &settings.app_id)),
+            verifier: Arc::new(verifier),
+            make_store,
+            activity_log: log,
+            lock_directory: Some(shared.to_owned()),
+            random: {
+                let world = world.clone();
+                Arc::new(move || world.draw(|rng| rng.u32(..)))
+            },
+            runtime: runtime.clone(),
+        });
+        *process.published.lock().unwrap_or_else(PoisonError::into_inner) = Some(manager.subscribe());
+        runtime.spawn(Box::pin(manager.clone().run()));
+        Self { process, manager, scheduler }
+    }
+
+    /// Something the app does, in its process; `None` if that dies meanwhile.
+    pub(crate) fn does<T, F>(&self, call: impl FnOnce(SessionManager) -> F) -> Doing<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (done, result) = oneshot::channel();
+        let called = call(self.manager.clone());
+        self.scheduler.spawn(Box::pin(async move {
+            let _ = done.send(called.await);
+        }));
+        Doing(result)
+    }
+}
+
+/// See [`App::does`].
+#[derive(Debug)]
+pub(crate) struct Doing<T>(oneshot::Receiver<T>);
+
+impl<T> Doing<T> {
+    pub(crate) async fn done(self) -> Option<T> {
+        self.0.await.ok()
+    }
+}

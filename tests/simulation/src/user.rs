@@ -1,0 +1,479 @@
+//! A month on the device: somebody works, closes the lid, signs out and in; and whatever can go wrong does.
+
+use std::{sync::Arc, time::Duration};
+
+use tauri_plugin_otpless::{
+    Session, SessionStatus,
+    engine::{MemoryActivityLog, Slot},
+};
+use tempfile::TempDir;
+
+use crate::{
+    keychain::{Keychain, Mood},
+    process::App,
+    world::{Weather, World, pick},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// How long a run lasts.
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What the person in front of it does, or what happens to them.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Work,
+    Idle,
+    CloseLid,
+    Night,
+    Look,
+    WantToken,
+    Verify,
+    Refresh,
+    Focus,
+    SignOut,
+    SignInAnew,
+    SignOutTwice,
+    Network,
+    KeychainMood,
+    Kill,
+    KillSoon,
+    Freeze,
+    RevokeElsewhere,
+    SetClock,
+    Damage,
+    Quit,
+}
+
+const USUAL: &[(u32, Event)] = &[
+    (300, Event::Work),
+    (120, Event::Idle),
+    (60, Event::CloseLid),
+    (60, Event::Night),
+    (60, Event::Look),
+    (50, Event::WantToken),
+    (10, Event::Verify),
+    (10, Event::Refresh),
+    (40, Event::Focus),
+    (6, Event::SignOut),
+    (6, Event::SignInAnew),
+    (2, Event::SignOutTwice),
+    (40, Event::Network),
+    (20, Event::KeychainMood),
+    (10, Event::Kill),
+    (10, Event::KillSoon),
+    (8, Event::Freeze),
+    (3, Event::RevokeElsewhere),
+    (8, Event::SetClock),
+    (1, Event::Damage),
+    (10, Event::Quit),
+];
+
+/// While a refresh is under way.
+const TROUBLE: &[(u32, Event)] = &[
+    (25, Event::KillSoon),
+    (15, Event::Kill),
+    (10, Event::Freeze),
+    (8, Event::CloseLid),
+    (10, Event::Network),
+    (10, Event::KeychainMood),
+    (6, Event::SignOut),
+    (4, Event::SignInAnew),
+    (6, Event::WantToken),
+    (6, Event::Refresh),
+    (3, Event::SetClock),
+    (2, Event::RevokeElsewhere),
+];
+
+/// The device and what runs on it.
+pub(crate) struct Device {
+    world: Arc<World>,
+    keychain: Keychain,
+    log: Arc<MemoryActivityLog>,
+    shared: TempDir,
+    apps: Vec<Option<App>>,
+    started: u64,
+}
+
+impl Device {
+    pub(crate) fn new(world: Arc<World>) -> Self {
+        // In memory where there is such a place: locks and bulletins are files, and a month has many.
+        let shared = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a temporary directory");
+        let apps = (0..world.scenario.processes).map(|_| None).collect();
+        Self { world, keychain: Keychain::default(), log: Arc::default(), shared, apps, started: 0 }
+    }
+
+    /// Plays the month and puts everything right at its end.
+    pub(crate) async fn live(mut self) {
+        let end = self.world.true_now() + MONTH;
+        self.start(0);
+        self.sign_in(0).await;
+        while self.world.true_now() < end && self.world.oracle().violations.is_empty() {
+            let event = self.world.draw(|rng| *pick(rng, USUAL));
+            self.happen(event).await;
+        }
+        if self.world.oracle().violations.is_empty() {
+            self.all_is_well_again().await;
+        }
+        for app in self.apps.iter().flatten() {
+            app.process.kill("at the end");
+        }
+        self.world.report().months += 1;
+    }
+
+    fn start(&mut self, slot: usize) {
+        self.started += 1;
+        let name = format!("process {}", self.started);
+        let app = App::start(name, &self.world, &self.keychain, self.log.clone(), self.shared.path());
+        self.apps[slot] = Some(app);
+    }
+
+    /// Time passes while the machine is awake. What comes to be under way may be disturbed.
+    async fn pass(&mut self, duration: Duration) {
+        let until = self.world.awake() + duration;
+        loop {
+            let left = until.saturating_sub(self.world.awake());
+            let world = self.world.clone();
+            tokio::select! {
+                biased;
+                () = world.refresh_sent.notified() => {
+                    if world.percent(world.scenario.trouble) {
+                        tokio::time::sleep(world.between(Duration::ZERO, Duration::from_millis(1200))).await;
+                        let event = world.draw(|rng| *pick(rng, TROUBLE));
+                        world.tell(|| format!("trouble: {event:?}"));
+                        Box::pin(self.happen(event)).await;
+                    }
+                }
+                () = tokio::time::sleep(left) => return,
+            }
+            if self.world.awake() >= until {
+                return;
+            }
+        }
+    }
+
+    fn some_slot(&self) -> usize {
+        self.world.draw(|rng| rng.usize(..self.apps.len()))
+    }
+
+    async fn happen(&mut self, event: Event) {
+        let world = self.world.clone();
+        let slot = self.some_slot();
+        self.bury_the_dead();
+        match event {
+            Event::Work => {
+                self.ensure_running(slot);
+                for _ in 0..world.draw(|rng| rng.u32(1..6)) {
+                    self.touch(slot);
+                    self.pass(world.between(10 * SECOND, 5 * MINUTE)).await;
+                }
+                if world.percent(30) {
+                    self.sign_in_if_out(slot).await;
+                }
+            }
+            Event::Idle => self.pass(world.between(MINUTE, 45 * MINUTE)).await,
+            Event::CloseLid => self.sleep(world.between(MINUTE, 2 * HOUR)).await,
+            Event::Night => self.sleep(world.between(6 * HOUR, 14 * HOUR)).await,
+            Event::Look => self.look(slot).await,
+            Event::WantToken => {
+                if let Some(app) = &self.apps[slot] {
+                    let validity = *world.draw(|rng| pick(rng, &[(8, 60), (1, 3600), (1, 86_000)]));
+                    drop(app.does(|m| async move {
+                        m.session_token(Duration::from_secs(validity)).await.is_ok()
+                    }));
+                }
+                self.pass(5 * SECOND).await;
+            }
+            Event::Verify => {
+                if let Some(app) = &self.apps[slot] {
+                    drop(app.does(|m| async move { m.verify().await.is_ok() }));
+                }
+                self.pass(5 * SECOND).await;
+            }
+            Event::Refresh => {
+                if let Some(app) = &self.apps[slot] {
+                    drop(app.does(|m| async move { m.refresh().await.is_ok() }));
+                }
+                self.pass(5 * SECOND).await;
+            }
+            Event::Focus => {
+                self.touch(slot);
+                if let Some(app) = &self.apps[slot] {
+                    drop(app.does(|m| async move { m.look() }));
+                }
+                self.pass(world.between(SECOND, MINUTE)).await;
+            }
+            Event::SignOut => self.sign_out(slot).await,
+            Event::SignOutTwice => {
+                self.sign_out(slot).await;
+                self.sign_out(slot).await;
+            }
+            Event::SignInAnew => self.sign_in(slot).await,
+            Event::Network => {
+                let weather = world.draw(|rng| {
+                    *pick(
+                        rng,
+                        &[
+                            (5, Weather::Fine),
+                            (4, Weather::Flaky),
+                            (3, Weather::Offline),
+                            (2, Weather::ServerDown),
+                        ],
+                    )
+                });
+                world.set_weather(weather);
+            }
+            Event::KeychainMood => {
+                let mood = world.draw(|rng| {
+                    *pick(
+                        rng,
+                        &[
+                            (8, Mood::Well),
+                            (2, Mood::Locked),
+                            (1, Mood::Absent),
+                            (2, Mood::Hanging),
+                            (1, Mood::Full),
+                            (1, Mood::Forgetful),
+                            (2, Mood::Flaky),
+                        ],
+                    )
+                });
+                self.set_mood(mood);
+            }
+            Event::Kill => {
+                if let Some(app) = self.apps[slot].take() {
+                    app.process.kill("by somebody");
+                }
+            }
+            Event::KillSoon => {
+                if let Some(app) = &self.apps[slot] {
+                    app.process.kill_after(world.draw(|rng| rng.u32(..60)));
+                }
+            }
+            Event::Freeze => self.freeze(slot).await,
+            Event::RevokeElsewhere => {
+                world.tell(|| "an administrator revokes all sessions".to_owned());
+                world.service().revoke_all();
+            }
+            Event::SetClock if world.scenario.clock_is_set => self.set_clock(),
+            Event::Damage if world.scenario.damage => {
+                world.oracle().damaged();
+                let at = world.draw(|rng| rng.usize(..4096));
+                let there = self.keychain.damage(Slot::Session, at);
+                world.tell(|| format!("what the keychain holds is damaged ({there})"));
+            }
+            Event::SetClock | Event::Damage => {}
+            Event::Quit => self.quit(slot).await,
+        }
+    }
+
+    fn bury_the_dead(&mut self) {
+        for app in &mut self.apps {
+            if app.as_ref().is_some_and(|app| !app.process.is_alive()) {
+                *app = None;
+            }
+        }
+    }
+
+    fn ensure_running(&mut self, slot: usize) {
+        self.bury_the_dead();
+        if self.apps[slot].is_none() {
+            self.start(slot);
+        }
+    }
+
+    /// The user does something in the app.
+    fn touch(&self, slot: usize) {
+        let Some(app) = &self.apps[slot] else { return };
+        let (world, name) = (self.world.clone(), app.process.name().to_owned());
+        drop(app.does(|manager| async move {
+            let before = manager.current();
+            let after = manager.record_activity();
+            if before.user_id.is_some() && before.user_id == after.user_id {
+                let at = world.true_now();
+                world.oracle().activity(&name, at);
+            }
+        }));
+    }
+
+    async fn sleep(&mut self, duration: Duration) {
+        self.world.sleep(duration);
+        self.world.report().sleeps += 1;
+        self.world.oracle().machine_slept(&self.world);
+        // The lid is opened for a while at least.
+        self.pass(self.world.between(SECOND, 2 * MINUTE)).await;
+    }
+
+    async fn look(&mut self, slot: usize) {
+        let Some(app) = &self.apps[slot] else { return };
+        if app.process.is_frozen() {
+            return;
+        }
+        let world = self.world.clone();
+        let name = app.process.name().to_owned();
+        let looked = app.does(|manager| async move {
+            let session = manager.session().await;
+            let token = match session.status {
+                SessionStatus::Active => manager.session_token(Duration::ZERO).await.ok(),
+                _ => None,
+            };
+            let now = manager.current();
+            let token = token.as_ref().map(|token| token.token.expose().to_owned());
+            world.oracle().looked(
+                &name,
+                &now,
+                token.as_deref().filter(|_| now.user_id == session.user_id),
+                &world,
+            );
+        });
+        tokio::select! {
+            _ = looked.done() => {}
+            () = tokio::time::sleep(MINUTE) => {}
+        }
+    }
+
+    async fn sign_in_if_out(&mut self, slot: usize) {
+        let Some(app) = &self.apps[slot] else { return };
+        let asked = app.does(|manager| async move { manager.session().await });
+        let session = tokio::select! {
+            session = asked.done() => session,
+            () = tokio::time::sleep(MINUTE) => None,
+        };
+        if session.is_some_and(|session: Session| session.status == SessionStatus::SignedOut) {
+            self.sign_in(slot).await;
+        }
+    }
+
+    async fn sign_in(&mut self, slot: usize) {
+        self.ensure_running(slot);
+        let Some(app) = &self.apps[slot] else { return };
+        if app.process.is_frozen() {
+            return;
+        }
+        let world = self.world.clone();
+        let issued = world.sign_in();
+        world.tell(|| format!("somebody signs in in {}", app.process.name()));
+        world.report().sign_ins += 1;
+        world.oracle().sign_in_begins(&issued, &world);
+        let result = issued.web();
+        let started =
+            app.does(|manager| async move { manager.start_session(result).await.map_err(|e| e.to_string()) });
+        match started.done().await {
+            Some(Ok(_)) => {}
+            Some(Err(why)) => {
+                world.tell(|| format!("the sign-in was not taken: {why}"));
+                world.oracle().sign_in_failed(&issued);
+            }
+            // The process died: nobody knows whether it was taken.
+            None => world.oracle().sign_in_unknown(&issued),
+        }
+    }
+
+    async fn sign_out(&mut self, slot: usize) {
+        let Some(app) = &self.apps[slot] else { return };
+        if app.process.is_frozen() {
+            return;
+        }
+        let world = self.world.clone();
+        let before = world.oracle().users();
+        world.tell(|| format!("somebody signs out in {}", app.process.name()));
+        world.oracle().logout_begins();
+        let name = app.process.name().to_owned();
+        if app.does(|manager| async move { manager.logout().await }).done().await.is_some() {
+            world.oracle().logout_ends(&name, &before, &world);
+        }
+    }
+
+    fn set_mood(&self, mood: Mood) {
+        self.world.tell(|| format!("the keychain is {mood:?}"));
+        if mood != Mood::Well {
+            *self.world.report().faults.entry(mood.name()).or_default() += 1;
+        }
+        self.world.moods.set(mood);
+    }
+
+    async fn freeze(&mut self, slot: usize) {
+        let Some(app) = self.apps[slot].take() else { return };
+        app.process.freeze();
+        let duration =
+            self.world.draw(|rng| *pick(rng, &[(4, SECOND), (3, 40 * SECOND), (2, 3 * MINUTE), (1, HOUR)]));
+        // The others go on.
+        Box::pin(self.pass(duration)).await;
+        app.process.thaw();
+        if self.apps[slot].is_none() {
+            self.apps[slot] = Some(app);
+        } else {
+            app.process.kill("because another took its place");
+        }
+    }
+
+    fn set_clock(&mut self) {
+        let hour = i64::try_from(HOUR.as_millis()).unwrap_or(i64::MAX);
+        let error = self.world.draw(|rng| {
+            *pick(
+                rng,
+                &[
+                    (6, 0),
+                    (2, hour),
+                    (2, -hour),
+                    (1, 24 * hour),
+                    (1, -24 * hour),
+                    (1, 10 * 365 * 24 * hour),
+                    (1, -10 * 365 * 24 * hour),
+                    (1, -60 * 365 * 24 * hour),
+                ],
+            )
+        });
+        self.world.set_clock_error(error);
+        self.world.report().clock_changes += 1;
+        self.world.oracle().clock_was_set(&self.world);
+    }
+
+    /// The app is closed in the orderly way.
+    async fn quit(&mut self, slot: usize) {
+        let Some(app) = self.apps[slot].take() else { return };
+        if !app.process.is_frozen() {
+            let settled = app.does(|manager| async move { manager.settle(5 * SECOND).await });
+            settled.done().await;
+        }
+        app.process.kill("after it was closed");
+        self.pass(self.world.between(SECOND, HOUR)).await;
+    }
+
+    /// Nothing is wrong any more. After a while whoever is signed in must be active, and what is over must be over for
+    /// the service too.
+    async fn all_is_well_again(&mut self) {
+        let world = self.world.clone();
+        world.tell(|| "all is well again".to_owned());
+        world.set_weather(Weather::Fine);
+        self.set_mood(Mood::Well);
+        if world.clock_error_ms() != 0 {
+            world.set_clock_error(0);
+            world.oracle().clock_was_set(&world);
+        }
+        self.ensure_running(0);
+        for _ in 0..60 {
+            self.touch(0);
+            tokio::time::sleep(MINUTE).await;
+            self.ensure_running(0);
+        }
+        let violations = world.oracle().violations.len();
+        self.look(0).await;
+        let Some(app) = &self.apps[0] else { return };
+        let name = app.process.name().to_owned();
+        let Some(session) = app.does(|manager| async move { manager.session().await }).done().await else {
+            return;
+        };
+        let mut oracle = world.oracle();
+        if oracle.violations.len() == violations {
+            oracle.all_is_well(&name, &session, &world);
+        }
+    }
+}
+
+/// One run: a month from one seed.
+pub(crate) async fn month(world: Arc<World>) {
+    Device::new(world).live().await;
+}

@@ -1,0 +1,264 @@
+//! The world of one device: true time, the machine's clock, the service, the weather, and the one source of chance.
+
+use std::{
+    fmt::{self, Write as _},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use fastrand::Rng;
+use otpless_local::{Control, Issued, Rotation, Settings, SignIn};
+use tauri_plugin_otpless::{
+    Timestamp,
+    engine::{Clock, Policy},
+};
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{keychain::Moods, oracle::Oracle, report::Report};
+
+/// True time at the start, in milliseconds since the epoch: the first of January 2026.
+const START_MS: i64 = 1_767_225_600_000;
+
+/// The monotonic clock at the start: a machine that was booted a while ago.
+const BOOTED: Duration = Duration::from_secs(3600);
+
+/// What may happen in a run, drawn from its seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) policy: Policy,
+    pub(crate) rotation: Rotation,
+    pub(crate) session_token: Duration,
+    pub(crate) refresh_token: Duration,
+    pub(crate) processes: usize,
+    /// Whether somebody sets the machine's clock.
+    pub(crate) clock_is_set: bool,
+    /// Whether stored bytes are damaged.
+    pub(crate) damage: bool,
+    /// Of a hundred moments at which something is under way, how many are disturbed.
+    pub(crate) trouble: u32,
+}
+
+impl Scenario {
+    fn draw(rng: &mut Rng) -> Self {
+        const MINUTE: u64 = 60;
+        const HOUR: u64 = 60 * MINUTE;
+        let seconds = Duration::from_secs;
+        let session_token = *pick(rng, &[(70, 24 * HOUR), (15, 6 * HOUR), (12, HOUR), (3, 10 * MINUTE)]);
+        let refresh_token = *pick(rng, &[(60, 7 * 24 * HOUR), (25, 30 * 24 * HOUR), (15, 26 * HOUR)]);
+        let timeout = *pick(rng, &[(60, 0), (15, 30 * MINUTE), (15, 12 * HOUR), (10, 3 * 24 * HOUR)]);
+        let lifetime = *pick(rng, &[(60, 0), (20, 12 * 24 * HOUR), (20, 36 * HOUR)]);
+        Self {
+            policy: Policy {
+                inactivity_timeout: (timeout > 0).then(|| seconds(timeout)),
+                max_lifetime: (lifetime > 0).then(|| seconds(lifetime)),
+                ..Policy::default()
+            },
+            rotation: *pick(rng, &[(60, Rotation::Strict), (40, Rotation::Grace)]),
+            session_token: seconds(session_token),
+            refresh_token: seconds(refresh_token),
+            processes: *pick(rng, &[(60, 1), (30, 2), (10, 3)]),
+            clock_is_set: rng.u32(..100) < 30,
+            damage: rng.u32(..100) < 5,
+            trouble: *pick(rng, &[(20, 0), (40, 15), (40, 50)]),
+        }
+    }
+}
+
+/// One of the values, as likely as the number before it says.
+pub(crate) fn pick<'a, T>(rng: &mut Rng, weighted: &'a [(u32, T)]) -> &'a T {
+    let total: u32 = weighted.iter().map(|(weight, _)| weight).sum();
+    let mut left = rng.u32(..total);
+    for (weight, value) in weighted {
+        if left < *weight {
+            return value;
+        }
+        left -= weight;
+    }
+    unreachable!("the weights add up")
+}
+
+/// What the network does at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weather {
+    Fine,
+    /// Every call may meet anything.
+    Flaky,
+    Offline,
+    ServerDown,
+}
+
+pub(crate) struct World {
+    pub(crate) scenario: Scenario,
+    pub(crate) service: Control,
+    pub(crate) moods: Moods,
+    pub(crate) refresh_sent: Notify,
+    started: Instant,
+    inner: Mutex<Inner>,
+    oracle: Mutex<Oracle>,
+    report: Mutex<Report>,
+    trace: Option<Mutex<String>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    rng: Rng,
+    slept: Duration,
+    clock_error_ms: i64,
+    weather: Weather,
+    sign_ins: u64,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("scenario", &self.scenario).finish_non_exhaustive()
+    }
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, traced: bool) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let scenario = Scenario::draw(&mut rng);
+        let service = Control::without_network(Settings {
+            session_token_seconds: scenario.session_token.as_secs(),
+            refresh_token_seconds: scenario.refresh_token.as_secs(),
+            rotation: scenario.rotation,
+            // Longer than any retry of a process that keeps running.
+            grace_seconds: 60 * 60,
+            ..Settings::default()
+        })
+        .expect("the settings are possible");
+        let world = Self {
+            service,
+            moods: Moods::default(),
+            refresh_sent: Notify::new(),
+            started: Instant::now(),
+            inner: Mutex::new(Inner {
+                rng,
+                slept: Duration::ZERO,
+                clock_error_ms: 0,
+                weather: Weather::Fine,
+                sign_ins: 0,
+            }),
+            oracle: Mutex::new(Oracle::new(scenario.policy)),
+            report: Mutex::default(),
+            trace: traced.then(Mutex::default),
+            scenario,
+        };
+        world.tell(|| format!("{:?}", world.scenario));
+        world
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn oracle(&self) -> MutexGuard<'_, Oracle> {
+        self.oracle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn report(&self) -> MutexGuard<'_, Report> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Draws from the one source of chance.
+    pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut Rng) -> T) -> T {
+        draw(&mut self.inner().rng)
+    }
+
+    pub(crate) fn percent(&self, percent: u32) -> bool {
+        self.draw(|rng| rng.u32(..100) < percent)
+    }
+
+    /// A time between the two.
+    pub(crate) fn between(&self, least: Duration, most: Duration) -> Duration {
+        let span = u64::try_from((most - least).as_millis()).unwrap_or(u64::MAX);
+        least + Duration::from_millis(self.draw(|rng| rng.u64(..=span)))
+    }
+
+    /// Time awake.
+    pub(crate) fn awake(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// True time, which the service knows.
+    pub(crate) fn true_now(&self) -> Timestamp {
+        Timestamp(START_MS) + self.awake() + self.inner().slept
+    }
+
+    /// The service, with its clock put right.
+    pub(crate) fn service(&self) -> &Control {
+        self.service.set_time(self.true_now().as_millis());
+        &self.service
+    }
+
+    /// The machine sleeps for so long: timers stand still.
+    pub(crate) fn sleep(&self, duration: Duration) {
+        self.inner().slept += duration;
+        self.tell(|| format!("the machine slept for {duration:?}"));
+    }
+
+    pub(crate) fn clock_error_ms(&self) -> i64 {
+        self.inner().clock_error_ms
+    }
+
+    pub(crate) fn set_clock_error(&self, error_ms: i64) {
+        self.inner().clock_error_ms = error_ms;
+        self.tell(|| format!("somebody sets the clock {error_ms} ms off"));
+    }
+
+    pub(crate) fn weather(&self) -> Weather {
+        self.inner().weather
+    }
+
+    pub(crate) fn set_weather(&self, weather: Weather) {
+        self.inner().weather = weather;
+        self.tell(|| format!("the network is {weather:?}"));
+    }
+
+    /// Somebody signs in at OTPless; each time a new user, so that sessions can be told apart by who they show.
+    pub(crate) fn sign_in(&self) -> Issued {
+        let n = {
+            let mut inner = self.inner();
+            inner.sign_ins += 1;
+            inner.sign_ins
+        };
+        let who = SignIn { email: Some(format!("user-{n}@example.com")), ..SignIn::default() };
+        self.service().sign_in(who)
+    }
+
+    /// Writes down what happened, if somebody wants to read it.
+    pub(crate) fn tell(&self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &self.trace {
+            let line = what();
+            let mut trace = trace.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = self.true_now().as_millis() - START_MS;
+            let (days, rest) = (at / 86_400_000, at % 86_400_000);
+            let _ = writeln!(
+                trace,
+                "day {days:2} {:02}:{:02}:{:02}.{:03}  {line}",
+                rest / 3_600_000,
+                rest / 60_000 % 60,
+                rest / 1000 % 60,
+                rest % 1000
+            );
+        }
+    }
+
+    pub(crate) fn trace(&self) -> Option<String> {
+        Some(self.trace.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+/// The machine's clock, as its processes see it.
+#[derive(Debug)]
+pub(crate) struct MachineClock(pub(crate) std::sync::Arc<World>);
+
+impl Clock for MachineClock {
+    fn now(&self) -> Timestamp {
+        self.0.true_now().shifted(self.0.clock_error_ms())
+    }
+
+    fn monotonic(&self) -> Duration {
+        BOOTED + self.0.awake()
+    }
+}
