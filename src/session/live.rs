@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::schedule;
+use super::{lock::RefreshLock, schedule};
 use crate::{
     clock::Timestamp,
     jwt::Claims,
@@ -34,6 +34,9 @@ pub(crate) struct Live {
     /// Monotonic time of the last successful authenticate.
     pub(crate) verified: Option<Duration>,
     pub(crate) jitter: u32,
+    /// Held while our tokens are the only ones that are good and the keychain has not taken them: a peer that offered
+    /// the ones it finds there would spend them a second time.
+    pub(crate) unsaved: Option<RefreshLock>,
 }
 
 impl Live {
@@ -60,6 +63,7 @@ impl Live {
             refreshed: None,
             verified: None,
             jitter,
+            unsaved: None,
         };
         live.set_tokens(record, claims);
         live

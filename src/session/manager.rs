@@ -180,7 +180,7 @@ impl SessionManager {
             // Not at every look: dismissing the question to unlock brings the focus back, which is one.
             if state.hoped.is_none_or(|at| now.monotonic >= at + HOPE_INTERVAL) {
                 state.hoped = Some(now.monotonic);
-                state.retries.store_may_be_back();
+                state.retries.store_may_be_back(now);
             }
         });
         self.0.wake.notify_one();
@@ -246,13 +246,13 @@ impl Inner {
             let ended = overdue.and_then(|reason| {
                 let sign_in = state.live().map(|live| live.record.sign_in.clone());
                 self.end_locked(&mut state, reason, Revoke::Yes);
-                sign_in
+                Some((sign_in?, reason))
             });
             let result = change(&mut state, now);
             (result, state.take_change(&self.policy, now), ended)
         };
-        if let Some(sign_in) = ended {
-            self.log_ended(&sign_in);
+        if let Some((sign_in, reason)) = ended {
+            self.log_ended(&sign_in, reason);
         }
         if let Some(session) = changed {
             tracing::debug!(revision = session.revision, status = ?session.status, reason = ?session.end_reason, "session changed");
@@ -327,7 +327,7 @@ impl Inner {
             sign_in
         });
         if let Some(sign_in) = ended {
-            self.log_ended(&sign_in);
+            self.log_ended(&sign_in, reason);
         }
         self.wake.notify_one();
     }

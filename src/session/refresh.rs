@@ -105,7 +105,23 @@ impl Inner {
     }
 
     async fn refresh_locked(self: &Arc<Self>, generation: u64) -> Result<()> {
-        let _lock = RefreshLock::acquire(self.refresh_lock.clone()).await?;
+        let kept = self.update_quietly(|state, _| state.live_mut().and_then(|live| live.unsaved.take()));
+        let lock = match kept {
+            Some(lock) => lock,
+            None => RefreshLock::acquire(self.refresh_lock.clone()).await?,
+        };
+        let outcome = self.exchange(generation).await;
+        self.update_quietly(|state, _| {
+            if self.generation() == generation
+                && let Some(live) = state.live_mut().filter(|live| !live.stored && live.spent.is_some())
+            {
+                live.unsaved = Some(lock);
+            }
+        });
+        outcome
+    }
+
+    async fn exchange(self: &Arc<Self>, generation: u64) -> Result<()> {
         match self.adopt_from_store(generation).await {
             Adopted::Settled => return Ok(()),
             Adopted::NotOurs => {
@@ -225,7 +241,7 @@ impl Inner {
             if ever_stored {
                 Expect::Rotation { sign_in, rotation: rotation.saturating_sub(1) }
             } else {
-                Expect::NotNewer { sign_in, rotation, may_be_absent: true }
+                Expect::NotAfter(record.started_at)
             }
         };
         let outcome = loop {
@@ -312,6 +328,7 @@ impl Inner {
             live.set_tokens(record, claims);
             live.stored = true;
             live.ever_stored = true;
+            live.unsaved = None;
             live.refreshed = Some(now.monotonic);
             tracing::debug!("adopted the tokens another process has refreshed");
             // One that cannot be verified yet is not due either: its key is, and that is looked for elsewhere.
@@ -327,6 +344,11 @@ impl Inner {
 
     /// Another process signed in anew, and revoked our session if it knew of it.
     fn adopt_other(&self, generation: u64, record: SessionRecord) {
+        if self.remembered().why_over(&record).is_some() {
+            // Somebody signed in, and out again, and the keychain could not be told of the latter.
+            self.end(generation, EndReason::Replaced, Revoke::No);
+            return;
+        }
         self.update_quietly(|state, _| {
             if self.generation() == generation
                 && let Some(unknown) = state.live().filter(|live| !live.ever_stored).map(Live::revocation)

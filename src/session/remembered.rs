@@ -1,9 +1,10 @@
 //! What is remembered of sessions outside the keychain, where it may be lost: the last activity, which is too frequent for
 //! a keychain, and ends, for the day the keychain could not be told.
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::manager::Inner;
+use super::{manager::Inner, snapshot::EndReason};
 use crate::{
     clock::Timestamp,
     store::record::{SessionRecord, SignInId},
@@ -21,14 +22,14 @@ impl Inner {
         self.log.put(ACTIVITY_KEY, json!({ "signIn": sign_in, "lastActiveAt": at }));
     }
 
-    /// Remembers outside the keychain that a sign-in is over, for the day the keychain could not be told.
-    pub(super) fn log_ended(&self, sign_in: &SignInId) {
+    /// Remembers outside the keychain that a sign-in is over and why, for the day the keychain could not be told.
+    pub(super) fn log_ended(&self, sign_in: &SignInId, reason: EndReason) {
         let mut ended = self.ended();
-        ended.retain(|id| id != sign_in.as_str());
+        ended.retain(|end| end.sign_in != *sign_in);
         if ended.len() >= MAX_ENDED {
             ended.remove(0);
         }
-        ended.push(sign_in.as_str().to_owned());
+        ended.push(End { sign_in: sign_in.clone(), reason });
         self.log.put(ENDED_KEY, json!(ended));
     }
 
@@ -53,15 +54,23 @@ impl Inner {
         self.log.get(SIGNED_OUT_KEY)?.as_i64().map(Timestamp)
     }
 
-    fn ended(&self) -> Vec<String> {
-        self.log.get(ENDED_KEY).and_then(|ids| serde_json::from_value(ids).ok()).unwrap_or_default()
+    fn ended(&self) -> Vec<End> {
+        self.log.get(ENDED_KEY).and_then(|ends| serde_json::from_value(ends).ok()).unwrap_or_default()
     }
+}
+
+/// A sign-in that is over.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct End {
+    sign_in: SignInId,
+    reason: EndReason,
 }
 
 /// What the log knows of earlier runs.
 pub(super) struct Remembered {
     activity: Option<(String, Timestamp)>,
-    ended: Vec<String>,
+    ended: Vec<End>,
     signed_out_at: Option<Timestamp>,
 }
 
@@ -71,9 +80,10 @@ impl Remembered {
         self.activity.as_ref().filter(|(id, _)| id == sign_in.as_str()).map(|(_, at)| *at)
     }
 
-    /// Whether the end of `record` was decided and only the keychain could not be told.
-    pub(super) fn is_over(&self, record: &SessionRecord) -> bool {
-        self.ended.iter().any(|id| id == record.sign_in.as_str())
-            || self.signed_out_at.is_some_and(|at| record.started_at <= at)
+    /// Why `record` is over, if its end was decided and only the keychain could not be told.
+    pub(super) fn why_over(&self, record: &SessionRecord) -> Option<EndReason> {
+        let remembered = self.ended.iter().find(|end| end.sign_in == record.sign_in).map(|end| end.reason);
+        let signed_out = self.signed_out_at.is_some_and(|at| record.started_at <= at);
+        remembered.or(signed_out.then_some(EndReason::Logout))
     }
 }

@@ -33,7 +33,7 @@ impl Inner {
                 (Phase::Restoring, _) => true,
                 // Another process signed in.
                 (Phase::SignedOut(_), Ok((Stored::Session(record), _))) => {
-                    state.pending_erase.is_none() && !remembered.is_over(record)
+                    state.pending_erase.is_none() && remembered.why_over(record).is_none()
                 }
                 _ => false,
             };
@@ -69,7 +69,7 @@ impl Inner {
         // Deadlines may have passed while the app was not running; looking applies them.
         self.update(|_, _| ());
         if let Some(sign_in) = ended {
-            self.log_ended(&sign_in);
+            self.log_ended(&sign_in, EndReason::InvalidToken);
         }
         self.wake.notify_one();
     }
@@ -84,8 +84,12 @@ impl Inner {
         now: Now,
         random: u32,
     ) -> Option<crate::store::record::SignInId> {
-        let over = |record: &SessionRecord| {
-            remembered.is_over(record) || revocations.iter().any(|r| r.session_id == record.tokens.session_id)
+        let over = match &stored {
+            Stored::Session(record) => remembered.why_over(record).or_else(|| {
+                let owed = revocations.iter().any(|r| r.session_id == record.tokens.session_id);
+                owed.then_some(EndReason::Logout)
+            }),
+            Stored::Nothing | Stored::Unreadable(_) => None,
         };
         match stored {
             Stored::Nothing => state.phase = Phase::SignedOut(None),
@@ -96,6 +100,7 @@ impl Inner {
                 state.pending_erase = Some(PendingErase {
                     erase: Erase::Damaged,
                     revocation: None,
+                    by_user: false,
                     generation: self.generation(),
                 });
             }
@@ -108,14 +113,15 @@ impl Inner {
                         .into(),
                 );
             }
-            Stored::Session(record) if over(&record) => {
+            Stored::Session(record) if over.is_some() => {
                 // The end had been decided and only the erase did not get through (requirement C11).
-                state.phase = Phase::SignedOut(Some(EndReason::Logout));
+                state.phase = Phase::SignedOut(over);
                 let revocation = record.revocation();
                 outbox::add(&mut state.waiting, revocation.clone());
                 state.pending_erase = Some(PendingErase {
                     erase: Erase::SignIn(record.sign_in.clone()),
                     revocation: Some(revocation),
+                    by_user: false,
                     generation: self.generation(),
                 });
             }
@@ -214,11 +220,7 @@ impl Inner {
             return;
         };
         let expect = if ever_stored {
-            Expect::NotNewer {
-                sign_in: record.sign_in.clone(),
-                rotation: record.rotation,
-                may_be_absent: false,
-            }
+            Expect::Older { sign_in: record.sign_in.clone(), rotation: record.rotation }
         } else {
             Expect::NotAfter(record.started_at)
         };

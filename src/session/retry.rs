@@ -11,6 +11,7 @@ const CALLER_WAIT: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Retry {
     failures: u32,
+    failed_at: Duration,
     not_before: Duration,
     callers_not_before: Duration,
     /// The server itself asked for the wait.
@@ -22,6 +23,7 @@ pub(crate) struct Retry {
 impl Retry {
     pub(crate) fn failed(&mut self, pace: Pace, now: Now, retry_after: Option<Duration>, random: u32) {
         self.failures = self.failures.saturating_add(1);
+        self.failed_at = now.monotonic;
         let delay = schedule::retry_delay(pace, self.failures, retry_after, random);
         self.not_before = now.monotonic + delay;
         self.callers_not_before = now.monotonic + delay.min(retry_after.unwrap_or_default().max(CALLER_WAIT));
@@ -40,10 +42,10 @@ impl Retry {
         *self = Self::default();
     }
 
-    /// Something happened that may have cured it: the machine woke up, the user came back. A wait that the server asked
-    /// for stands.
-    pub(crate) fn may_be_cured(&mut self) {
-        if !self.asked_for {
+    /// Something happened after `since` that may have cured it: the machine woke up, the user came back. A wait that the
+    /// server asked for stands, and so does one for a failure that came later.
+    pub(crate) fn may_be_cured(&mut self, since: Duration) {
+        if !self.asked_for && self.failed_at <= since {
             self.not_before = Duration::ZERO;
             self.callers_not_before = Duration::ZERO;
         }
@@ -85,17 +87,17 @@ impl Retries {
         }
     }
 
-    /// The network may be back.
-    pub(crate) fn network_may_be_back(&mut self) {
+    /// The network may be back, since some moment after `since`.
+    pub(crate) fn network_may_be_back(&mut self, since: Duration) {
         for retry in [&mut self.refresh, &mut self.keys, &mut self.heartbeat, &mut self.revoke] {
-            retry.may_be_cured();
+            retry.may_be_cured(since);
         }
     }
 
     /// Somebody may have unlocked the keychain.
-    pub(crate) fn store_may_be_back(&mut self) {
+    pub(crate) fn store_may_be_back(&mut self, now: Now) {
         for retry in [&mut self.restore, &mut self.persist, &mut self.erase] {
-            retry.may_be_cured();
+            retry.may_be_cured(now.monotonic);
         }
     }
 }
@@ -116,7 +118,7 @@ mod tests {
         let mut retry = Retry::default();
         let limited = Error::new(ErrorKind::RateLimited, "slow down").with_retry_after(Some(10 * MINUTE));
         retry.failed_with(&limited, at(MINUTE), 0);
-        retry.may_be_cured();
+        retry.may_be_cured(2 * MINUTE);
         assert_eq!(retry.not_before(), 11 * MINUTE);
         assert!(retry.holds_callers(at(10 * MINUTE)) && !retry.holds_callers(at(11 * MINUTE)));
     }
@@ -129,7 +131,9 @@ mod tests {
         }
         assert!(retry.not_before() > 10 * MINUTE);
         assert!(retry.holds_callers(at(MINUTE)) && !retry.holds_callers(at(2 * MINUTE)));
-        retry.may_be_cured();
+        retry.may_be_cured(MINUTE / 2);
+        assert!(retry.not_before() > 10 * MINUTE, "it failed after the wake-up");
+        retry.may_be_cured(2 * MINUTE);
         assert!(!retry.holds_callers(at(MINUTE)));
         assert_eq!(retry.not_before(), Duration::ZERO);
     }
@@ -138,7 +142,7 @@ mod tests {
     fn rule_6_what_only_a_person_can_mend_is_not_retried_by_itself() {
         let mut retry = Retry::default();
         retry.failed_with(&Error::invalid_config("wrong app id").with_code("401"), at(MINUTE), 0);
-        retry.may_be_cured();
+        retry.may_be_cured(2 * MINUTE);
         assert_eq!(retry.not_before(), Duration::MAX);
         assert!(!retry.holds_callers(at(MINUTE)), "but a caller may try");
         retry.succeeded();

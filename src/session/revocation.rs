@@ -13,7 +13,7 @@ use super::{
     state::{PendingErase, Phase, Revoke},
     under_way::{Essential, Running},
 };
-use crate::{api::Verdict, error::Error, store::vault::Erase};
+use crate::{api::Verdict, clock::Timestamp, error::Error, store::vault::Erase};
 
 impl SessionManager {
     /// Signs the user out, with or without a network: the generation moves on, the keychain entry is erased, memory is
@@ -40,28 +40,33 @@ impl SessionManager {
 
 impl Inner {
     async fn end_by_user(self: Arc<Self>) {
-        let ended = self.update_quietly(|state, _| {
-            let sign_in = match &state.phase {
-                Phase::SignedIn(live) | Phase::Replacing(live) => Some(live.record.sign_in.clone()),
-                Phase::Restoring | Phase::SignedOut(_) => None,
+        let (ended, at) = self.update_quietly(|state, now| {
+            let (sign_in, began) = match &state.phase {
+                Phase::SignedIn(live) | Phase::Replacing(live) => {
+                    (Some(live.record.sign_in.clone()), Some(live.record.started_at))
+                }
+                Phase::Restoring | Phase::SignedOut(_) => (None, None),
             };
+            let at = began.into_iter().fold(state.server_now(now), Timestamp::max);
             let generation = self.next_generation(state);
             state.user_actions += 1;
             state.end(generation, EndReason::Logout, Revoke::Yes);
             if matches!(state.phase, Phase::Restoring) {
                 state.phase = Phase::SignedOut(Some(EndReason::Logout));
             }
-            // Whatever stands in the keychain goes: who signs out of an app means all of it.
+            // Whatever stands in the keychain goes: who signs out of an app means all of it. But not what somebody signs
+            // in to in another process, should the keychain not take the erase before that.
             let revocation = state.pending_erase.take().and_then(|pending| pending.revocation);
-            state.pending_erase = Some(PendingErase { erase: Erase::Anything, revocation, generation });
+            state.pending_erase =
+                Some(PendingErase { erase: Erase::NotAfter(at), revocation, by_user: true, generation });
             state.retries.revoke.succeeded();
-            sign_in
+            (sign_in, at)
         });
         if let Some(sign_in) = ended {
-            self.log_ended(&sign_in);
+            self.log_ended(&sign_in, EndReason::Logout);
         }
         // Until the erase got through: whatever turns out to be in the keychain is over (requirement C11).
-        self.log_signed_out(Some(self.read(|state, now| state.server_now(now))));
+        self.log_signed_out(Some(at));
         {
             let _running = Running::start(&self, Job::Erase);
             self.clone().erase().await;
@@ -75,10 +80,9 @@ impl Inner {
     pub(super) async fn erase(self: Arc<Self>) {
         let Some(pending) = self.read(|state, _| state.pending_erase.clone()) else { return };
         let guard = self.guard(pending.generation);
-        let everything = matches!(pending.erase, Erase::Anything);
         let outcome = self.vault.end(pending.erase, pending.revocation, Some(guard)).await;
         // With a newer generation the erase was passed over, which is no erase.
-        if everything && outcome.is_ok() && self.generation() == pending.generation {
+        if pending.by_user && outcome.is_ok() && self.generation() == pending.generation {
             self.log_signed_out(None);
         }
         let random = self.random();

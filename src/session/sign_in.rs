@@ -10,7 +10,7 @@ use super::{
     manager::Inner,
     revocation::lost,
     schedule::Pace,
-    snapshot::{Session, Storage},
+    snapshot::{EndReason, Session, Storage},
     state::Phase,
     under_way::Essential,
 };
@@ -273,7 +273,7 @@ impl Inner {
             tracing::info!(?storage, "signed in");
             // The old entry may still stand in a keychain that did not take the new one; it must not come back.
             if let Some(replaced) = replaced {
-                self.log_ended(&replaced);
+                self.log_ended(&replaced, EndReason::Replaced);
             }
             match storage {
                 Storage::Keychain => self.log_signed_out(None),
@@ -307,7 +307,7 @@ impl Inner {
     /// A sign-in that lost a race has made a session on the server that nobody will use.
     async fn revoke_dropped(&self, record: &SessionRecord) {
         let revocation = record.revocation();
-        self.log_ended(&record.sign_in);
+        self.log_ended(&record.sign_in, EndReason::Replaced);
         let in_use = self.update_quietly(|state, _| {
             let id = &revocation.session_id;
             let in_use = state.live().is_some_and(|live| live.record.tokens.session_id == *id);

@@ -50,6 +50,8 @@ pub(crate) enum Revoke {
 pub(crate) struct PendingErase {
     pub(crate) erase: Erase,
     pub(crate) revocation: Option<Revocation>,
+    /// Whether it leaves nothing that began before: what the user's own logout asks for.
+    pub(crate) by_user: bool,
     /// The generation that began with the end; a later one has its own session in the entry.
     pub(crate) generation: u64,
 }
@@ -202,7 +204,11 @@ impl State {
         if policy.inactivity_deadline(live.last_active_at).is_some_and(|at| server_now >= at) {
             return Some(EndReason::Inactive);
         }
-        // Nobody but our clocks says so, so both must.
+        // Nobody but our clocks says so. So both must, and the server must have said what time it is since the machine's
+        // clock last moved: a session is not given up for a clock that is wrong. Until then it is stale.
+        if !self.skew_known {
+            return None;
+        }
         let at_least = self.surely_now(now);
         let token_is_over = live.record.expires_at.is_some_and(|at| at_least >= at);
         let refresh_is_over = live.record.refresh_expires_at.is_some_and(|at| at_least >= at);
@@ -228,7 +234,7 @@ impl State {
         } else {
             Erase::NotAfter(live.record.started_at)
         };
-        self.pending_erase = Some(PendingErase { erase, revocation, generation });
+        self.pending_erase = Some(PendingErase { erase, revocation, by_user: false, generation });
         self.forget_retries();
     }
 
@@ -248,6 +254,7 @@ impl State {
         if let Some(live) = self.live_mut() {
             live.stored = true;
             live.ever_stored = true;
+            live.unsaved = None;
         }
     }
 
@@ -394,7 +401,9 @@ impl State {
         if let Some(at) = policy.inactivity_deadline(live.last_active_at) {
             upcoming.push((When::Wall(self.local(at)), Duty::End(EndReason::Inactive)));
         }
-        if let (Some(token), Some(refresh)) = (live.record.expires_at, live.record.refresh_expires_at) {
+        if let (Some(token), Some(refresh), true) =
+            (live.record.expires_at, live.record.refresh_expires_at, self.skew_known)
+        {
             let at = token.max(refresh);
             upcoming.push((When::Wall(self.local(at).max(at)), Duty::End(EndReason::Expired)));
         }

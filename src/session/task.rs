@@ -57,7 +57,7 @@ impl SessionManager {
             if jumped(now, inner.now()) {
                 tracing::debug!("the machine slept or its clock was changed");
                 settled_at = inner.now().monotonic + SETTLE;
-                inner.update_quietly(|state, _| state.retries.network_may_be_back());
+                inner.update_quietly(|state, _| state.retries.network_may_be_back(now.monotonic));
             }
         }
     }

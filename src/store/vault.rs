@@ -56,9 +56,8 @@ pub(crate) enum Expect {
     NotAfter(Timestamp),
     /// This sign-in at this rotation: somebody who rotated first has the newer tokens.
     Rotation { sign_in: SignInId, rotation: u64 },
-    /// An older rotation of this sign-in, whose latest tokens could not be stored so far. Nothing at all is fine only
-    /// if nothing was ever stored: otherwise somebody signed out.
-    NotNewer { sign_in: SignInId, rotation: u64, may_be_absent: bool },
+    /// An older rotation of this sign-in, whose latest tokens could not be stored so far.
+    Older { sign_in: SignInId, rotation: u64 },
 }
 
 impl Expect {
@@ -69,8 +68,7 @@ impl Expect {
             (Self::Rotation { sign_in, rotation }, Stored::Session(there)) => {
                 there.sign_in == *sign_in && there.rotation == *rotation
             }
-            (Self::NotNewer { may_be_absent, .. }, Stored::Nothing) => *may_be_absent,
-            (Self::NotNewer { sign_in, rotation, .. }, Stored::Session(there)) => {
+            (Self::Older { sign_in, rotation }, Stored::Session(there)) => {
                 there.sign_in == *sign_in && there.rotation < *rotation
             }
             // Our own entry, damaged by somebody else: what we hold is all there is.
@@ -85,9 +83,7 @@ impl Expect {
 pub(crate) enum Erase {
     /// This sign-in's entry: another process may have signed in anew.
     SignIn(SignInId),
-    /// Whatever is there, whose revocation is noted too.
-    Anything,
-    /// Like everything, but not what another process began later than this.
+    /// Whatever is there, whose revocation is noted too, but not what another process began later than this.
     NotAfter(Timestamp),
     /// An entry that cannot be read, unless somebody has replaced it meanwhile.
     Damaged,
@@ -176,7 +172,7 @@ impl Vault {
     /// Ends a session in the keychain: first notes the revocation, then erases the entry, so that a crash between
     /// the two leaves a session that the next start knows to be over.
     ///
-    /// An entry of a newer version of the app is left alone unless `erase` is everything.
+    /// An entry of a newer version of the app is left alone unless `erase` is [`Erase::NotAfter`].
     /// With `unless_newer` nothing is erased if a newer session began after the end was decided.
     pub(crate) async fn end(
         &self,
@@ -196,18 +192,19 @@ impl Vault {
                 if unless_newer.is_some_and(|guard| !guard.holds()) {
                     return noted;
                 }
-                match (&erase, read(store)) {
-                    (Erase::SignIn(ours), Ok(Stored::Session(there))) if there.sign_in != *ours => {
+                // Not blindly, if it cannot be read: another process may have signed in.
+                match (&erase, read(store)?) {
+                    (Erase::SignIn(ours), Stored::Session(there)) if there.sign_in != *ours => {
                         return noted;
                     }
-                    (Erase::SignIn(_), Ok(Stored::Unreadable(Unreadable::FromTheFuture))) => return noted,
-                    (Erase::Damaged, Ok(stored)) if stored != Stored::Unreadable(Unreadable::Corrupt) => {
+                    (Erase::SignIn(_), Stored::Unreadable(Unreadable::FromTheFuture)) => return noted,
+                    (Erase::Damaged, stored) if stored != Stored::Unreadable(Unreadable::Corrupt) => {
                         return noted;
                     }
-                    (Erase::NotAfter(at), Ok(Stored::Session(there))) if there.started_at > *at => {
+                    (Erase::NotAfter(at), Stored::Session(there)) if there.started_at > *at => {
                         return noted;
                     }
-                    (Erase::Anything | Erase::NotAfter(_), Ok(Stored::Session(there))) => {
+                    (Erase::NotAfter(_), Stored::Session(there)) => {
                         // Erased even if this fails: an entry that stays is worse than a server that is not told.
                         noted = noted.and(note(store, there.revocation()));
                     }

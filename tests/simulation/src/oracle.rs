@@ -537,11 +537,11 @@ impl Oracle {
             .collect();
         for user in lost {
             let Some(truth) = self.truths.get_mut(&user) else { continue };
-            if reason.is_some() {
-                self.justify(process, &user, reason, world)?;
-            } else if !truth.ever_stored {
+            if !truth.ever_stored {
                 *world.report().losses.entry(NEVER_STORED).or_default() += 1;
                 world.tell(|| format!("LOST: {NEVER_STORED}"));
+            } else if reason.is_some() {
+                self.justify(process, &user, reason, world)?;
             } else {
                 return Err(format!("{process} found nobody signed in, and nobody had signed out"));
             }
