@@ -64,6 +64,17 @@ impl Inner {
         }
     }
 
+    /// Whether another process has refreshed the session of `generation` since we last read it.
+    pub(super) fn peers_are_ahead(&self, generation: u64) -> bool {
+        let Some(line) = self.vault.bulletin().read() else { return false };
+        let Some((sign_in, rotation)) = line.split_once(' ') else { return false };
+        let ahead = self.still_live(generation, |live| {
+            live.record.sign_in.as_str() == sign_in
+                && rotation.parse::<u64>().is_ok_and(|rotation| rotation > live.record.rotation)
+        });
+        ahead == Ok(true)
+    }
+
     pub(super) fn post_activity(&self, sign_in: &SignInId, at: Timestamp) {
         self.activity.post(&format!("{} {}", at.0, sign_in.as_str()));
     }

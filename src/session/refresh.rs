@@ -27,7 +27,7 @@ use crate::{
     store::{
         StoreError, outbox,
         record::{SessionRecord, Unreadable},
-        vault::{Commit, Expect, Stored},
+        vault::{Commit, Expect, Stored, kept},
     },
 };
 
@@ -129,6 +129,13 @@ impl Inner {
                     ErrorKind::Storage,
                     "a newer version of this app has taken the stored session over; restart the app to use that \
                      version. The session is kept in memory until its token expires",
+                ));
+            }
+            Adopted::Hidden => {
+                return Err(Error::new(
+                    ErrorKind::StorageUnavailable,
+                    "another process of this app has refreshed the session, and the keychain does not give its tokens \
+                     out now. Ours are spent; the session is kept and will be tried again",
                 ));
             }
             Adopted::Nothing => {}
@@ -236,6 +243,8 @@ impl Inner {
         claims: Option<Claims>,
     ) -> Result<()> {
         let ever_stored = self.still_live(generation, |live| live.ever_stored)?;
+        // Before the keychain has it: it may refuse, and from now on nobody else may offer the old one.
+        self.vault.bulletin().post(&kept(&record));
         let expect = |record: &SessionRecord| {
             let (sign_in, rotation) = (record.sign_in.clone(), record.rotation);
             if ever_stored {
@@ -310,6 +319,7 @@ impl Inner {
                 Adopted::Settled
             }
             Ok(Stored::Unreadable(Unreadable::FromTheFuture)) if ever_stored => Adopted::NotOurs,
+            Err(_) if self.peers_are_ahead(generation) => Adopted::Hidden,
             _ => Adopted::Nothing,
         }
     }
@@ -379,6 +389,8 @@ impl Inner {
 pub(super) enum Adopted {
     /// Nothing newer: our tokens are the ones to use.
     Nothing,
+    /// Another process has newer tokens, and the keychain does not answer.
+    Hidden,
     /// A newer version of the app keeps its session there; an exchange could spend the token it has.
     NotOurs,
     /// The matter is settled without an exchange: newer tokens were adopted, or the session is over.

@@ -8,6 +8,7 @@
 //! Real are also the signatures, the file locks and the files through which processes speak to each other. Not real: the
 //! keychain and TLS, which tests/processes and the suite have for real.
 
+mod executor;
 mod keychain;
 mod network;
 mod oracle;
@@ -45,7 +46,11 @@ fn play(seed: u64, traced: bool) -> Outcome {
         .expect("a runtime");
     let outcome = runtime.block_on(async {
         let world = Arc::new(World::new(seed, traced));
+        // Unconstrained: tokio would have it pause after a number of operations, and it runs many tasks in one.
+        let executor = tokio::task::unconstrained(world.executor.clone().run(world.clone()));
+        let executor = tokio::spawn(executor);
         user::month(world.clone()).await;
+        executor.abort();
         let report = world.report().clone();
         let violations = world.oracle().violations.clone();
         Outcome { report, violations, trace: world.trace() }

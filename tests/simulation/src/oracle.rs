@@ -525,13 +525,13 @@ impl Oracle {
         world: &World,
     ) -> Result<(), String> {
         let started = self.seen.get(process).map(|seen| seen.started).unwrap_or_default();
+        let shown = |user| self.seen.values().any(|seen| seen.alive && seen.shows.as_ref() == Some(user));
         let lost: Vec<String> = (self.truths.iter())
             .filter(|(user, truth)| {
-                truth.seen_at.is_some_and(|at| at < started)
-                    && !truth.ended
-                    && !truth.replaced
-                    && !truth.logout_called
-                    && !(self.seen.values()).any(|seen| seen.alive && seen.shows.as_ref() == Some(user))
+                let open = !truth.ended && !truth.replaced && !truth.logout_called;
+                // With a reason it was found and ended at once, whoever else shows it.
+                let found = truth.ever_stored && reason.is_some() || !shown(*user);
+                truth.seen_at.is_some_and(|at| at < started) && open && found
             })
             .map(|(user, _)| user.clone())
             .collect();

@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -17,10 +17,7 @@ use tauri_plugin_otpless::{
     BoxFuture, Session,
     engine::{ActivityLog, ClientApi, Expected, Job, JwksVerifier, Parts, Runtime, Serial, SessionManager},
 };
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    task::AbortHandle,
-};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     keychain::Keychain,
@@ -42,9 +39,6 @@ pub(crate) struct Process {
 #[derive(Default)]
 struct Inner {
     frozen: bool,
-    /// Woken when it is thawed.
-    waiting: Vec<Waker>,
-    tasks: Vec<AbortHandle>,
     /// Dies after so many steps more.
     fuse: Option<u32>,
 }
@@ -88,8 +82,7 @@ impl Process {
             self.world.tell(|| format!("{} is killed {when}", self.name));
             self.world.report().kills += 1;
             self.world.oracle().process_died(&self.name);
-            let tasks = std::mem::take(&mut self.inner().tasks);
-            tasks.iter().for_each(AbortHandle::abort);
+            self.world.executor.drop_tasks_of(self);
         }
     }
 
@@ -107,13 +100,9 @@ impl Process {
 
     /// SIGCONT.
     pub(crate) fn thaw(&self) {
-        let waiting = {
-            let mut inner = self.inner();
-            inner.frozen = false;
-            std::mem::take(&mut inner.waiting)
-        };
+        self.inner().frozen = false;
         self.world.tell(|| format!("{} goes on", self.name));
-        waiting.into_iter().for_each(Waker::wake);
+        self.world.executor.thaw(self);
     }
 
     /// One step further, unless this is the one at which it dies.
@@ -134,18 +123,12 @@ impl Process {
         }
     }
 
-    fn poll(
+    /// One poll of one of its tasks; ready if it is dead.
+    pub(crate) fn poll(
         self: &Arc<Self>,
         work: &mut Pin<Box<dyn Future<Output = ()> + Send>>,
         context: &mut Context<'_>,
     ) -> Poll<()> {
-        if !self.is_alive() {
-            return Poll::Ready(());
-        }
-        if self.is_frozen() {
-            self.inner().waiting.push(context.waker().clone());
-            return Poll::Pending;
-        }
         self.step("at an await");
         if !self.is_alive() {
             return Poll::Ready(());
@@ -180,15 +163,10 @@ impl Process {
 struct Scheduler(Arc<Process>);
 
 impl Runtime for Scheduler {
-    fn spawn(&self, mut work: BoxFuture<'static, ()>) {
-        let process = self.0.clone();
-        if !process.is_alive() {
-            return;
+    fn spawn(&self, work: BoxFuture<'static, ()>) {
+        if self.0.is_alive() {
+            self.0.world.executor.spawn(&self.0, work);
         }
-        let task = tokio::spawn(std::future::poll_fn(move |context| process.poll(&mut work, context)));
-        let mut inner = self.0.inner();
-        inner.tasks.retain(|task| !task.is_finished());
-        inner.tasks.push(task.abort_handle());
     }
 
     fn serial(&self, _: &str) -> Option<Box<dyn Serial>> {

@@ -14,7 +14,7 @@ use tauri_plugin_otpless::{
 };
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{keychain::Moods, oracle::Oracle, report::Report};
+use crate::{executor::Executor, keychain::Moods, oracle::Oracle, report::Report};
 
 /// True time at the start, in milliseconds since the epoch: the first of January 2026.
 const START_MS: i64 = 1_767_225_600_000;
@@ -92,6 +92,7 @@ pub(crate) struct World {
     pub(crate) service: Control,
     pub(crate) moods: Moods,
     pub(crate) refresh_sent: Notify,
+    pub(crate) executor: Executor,
     started: Instant,
     inner: Mutex<Inner>,
     oracle: Mutex<Oracle>,
@@ -131,6 +132,7 @@ impl World {
             service,
             moods: Moods::default(),
             refresh_sent: Notify::new(),
+            executor: Executor::default(),
             started: Instant::now(),
             inner: Mutex::new(Inner {
                 rng,
