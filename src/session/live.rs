@@ -26,6 +26,8 @@ pub(crate) struct Live {
     /// The issuer's own key set does not have the token's key: only another token can be verified.
     pub(crate) key_is_gone: bool,
     pub(crate) last_active_at: Timestamp,
+    /// Whether that was noted by this process, by what it knew of the server's time.
+    pub(crate) active_in_this_run: bool,
     pub(crate) activity_logged_at: Timestamp,
     pub(crate) warned: bool,
     pub(crate) heartbeat_at: Timestamp,
@@ -57,6 +59,7 @@ impl Live {
             spent: None,
             key_is_gone: false,
             last_active_at,
+            active_in_this_run: false,
             activity_logged_at: last_active_at,
             warned: false,
             heartbeat_at: now,
@@ -102,6 +105,15 @@ impl Live {
             there.rotation > self.record.rotation
         } else {
             self.record.refresh_expires_at.is_some() && there.is_newer_than(&self.record)
+        }
+    }
+
+    /// What is known of the server's time was wrong by `millis`. Moments that were noted by it move along, or somebody who
+    /// was active a minute ago would count as idle for as long as the clock was wrong; none may be in the future.
+    pub(crate) fn server_time_corrected(&mut self, millis: i64, server_now: Timestamp) {
+        let forwards = if self.active_in_this_run { millis.max(0) } else { 0 };
+        for moment in [&mut self.last_active_at, &mut self.activity_logged_at, &mut self.heartbeat_at] {
+            *moment = moment.shifted(forwards).min(server_now);
         }
     }
 

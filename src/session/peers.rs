@@ -5,18 +5,25 @@
 use std::sync::Arc;
 
 use super::{
+    live::Live,
     manager::Inner,
     schedule::{Job, Now},
-    state::{Phase, State},
+    snapshot::EndReason,
+    state::{Phase, Revoke, State},
     under_way::Running,
 };
 use crate::{
     clock::Timestamp,
     store::{
         record::SignInId,
-        vault::{NOTHING_KEPT, kept},
+        vault::{NOTHING_KEPT, kept, signed_out_at},
     },
 };
+
+/// Whether somebody signed out, by the word of `line`, after `live` began.
+fn is_over_by(line: &str, live: &Live) -> bool {
+    signed_out_at(line).is_some_and(|at| live.record.started_at <= at)
+}
 
 impl State {
     /// Whether `line`, which says what the keychain holds, is news to us. Each news is news once: what it was about
@@ -28,12 +35,13 @@ impl State {
         if busy || self.storing.is_some() || self.pending_erase.is_some() {
             return false;
         }
-        let ours = match &self.phase {
-            Phase::SignedIn(live) if live.stored => kept(&live.record),
-            Phase::SignedOut(_) => NOTHING_KEPT.to_owned(),
-            Phase::SignedIn(_) | Phase::Restoring | Phase::Replacing(_) => return false,
+        let nothing_new = match &self.phase {
+            Phase::SignedIn(live) if live.stored => line == kept(&live.record),
+            Phase::SignedIn(live) => !is_over_by(&line, live),
+            Phase::SignedOut(_) => line.starts_with(NOTHING_KEPT),
+            Phase::Restoring | Phase::Replacing(_) => return false,
         };
-        let news = line != ours && self.heard.as_ref() != Some(&line);
+        let news = !nothing_new && self.heard.as_ref() != Some(&line);
         self.heard = Some(line);
         news
     }
@@ -58,7 +66,15 @@ impl Inner {
     pub(super) async fn take_news(self: &Arc<Self>) {
         let (generation, signed_in) = self.read(|state, _| (self.generation(), state.live().is_some()));
         if signed_in {
-            self.adopt_from_store(generation).await;
+            let line = self.vault.bulletin().read();
+            if self.still_live(generation, |live| line.is_some_and(|line| is_over_by(&line, live)))
+                == Ok(true)
+            {
+                // Whatever the keychain says: it may not have taken our session, or not the erase.
+                self.end(generation, EndReason::Logout, Revoke::Yes);
+            } else {
+                self.adopt_from_store(generation).await;
+            }
         } else {
             self.clone().restore().await;
         }

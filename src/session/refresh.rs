@@ -168,7 +168,9 @@ impl Inner {
         let expired =
             self.read(|state, now| record.refresh_expires_at.is_some_and(|at| state.server_now(now) >= at));
         let reason = if expired { EndReason::Expired } else { EndReason::Revoked };
-        self.end(generation, reason, Revoke::No);
+        // The server may only have refused a token that was spent, because the answer that came with the next one was
+        // lost: then the session goes on there, and nobody here holds its tokens.
+        self.end(generation, reason, Revoke::Yes);
         Err(error.error)
     }
 

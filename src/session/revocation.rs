@@ -13,7 +13,12 @@ use super::{
     state::{PendingErase, Phase, Revoke},
     under_way::{Essential, Running},
 };
-use crate::{api::Verdict, clock::Timestamp, error::Error, store::vault::Erase};
+use crate::{
+    api::Verdict,
+    clock::Timestamp,
+    error::Error,
+    store::vault::{Erase, signed_out},
+};
 
 impl SessionManager {
     /// Signs the user out, with or without a network: the generation moves on, the keychain entry is erased, memory is
@@ -67,6 +72,7 @@ impl Inner {
         }
         // Until the erase got through: whatever turns out to be in the keychain is over (requirement C11).
         self.log_signed_out(Some(at));
+        self.vault.bulletin().post(&signed_out(at));
         {
             let _running = Running::start(&self, Job::Erase);
             self.clone().erase().await;

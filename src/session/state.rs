@@ -140,10 +140,10 @@ impl State {
         now.wall.shifted(self.skew_ms)
     }
 
-    /// A moment that has surely come: both the machine's clock and the learned one say so. After a change of the
-    /// clock the one that was learned is wrong until the next answer.
+    /// A moment that has surely come: both the machine's clock and the server's say so, and the latter has been learned
+    /// since the former last moved. Until then none has: nothing is given up for a clock that is wrong.
     pub(crate) fn surely_now(&self, now: Now) -> Timestamp {
-        self.server_now(now).min(now.wall)
+        if self.skew_known { self.server_now(now).min(now.wall) } else { Timestamp(i64::MIN) }
     }
 
     /// It is `floor` by now, whatever the machine's clock says: the issuer signed it, or an earlier run was there. A
@@ -180,6 +180,7 @@ impl State {
     pub(crate) fn learn_server_time(&mut self, date: Option<Timestamp>, now: Now) {
         let Some(date) = date else { return };
         let skew = date.0.saturating_sub(now.wall.0);
+        let before = self.skew_ms;
         self.skew_known = true;
         if skew.abs() < SKEW_TOLERANCE_MS {
             self.skew_ms = 0;
@@ -187,10 +188,9 @@ impl State {
             self.skew_ms = skew;
         }
         let server_now = self.server_now(now);
+        let corrected = self.skew_ms.saturating_sub(before);
         if let Some(live) = self.live_mut() {
-            live.last_active_at = live.last_active_at.min(server_now);
-            live.activity_logged_at = live.activity_logged_at.min(server_now);
-            live.heartbeat_at = live.heartbeat_at.min(server_now);
+            live.server_time_corrected(corrected, server_now);
         }
     }
 
@@ -204,11 +204,7 @@ impl State {
         if policy.inactivity_deadline(live.last_active_at).is_some_and(|at| server_now >= at) {
             return Some(EndReason::Inactive);
         }
-        // Nobody but our clocks says so. So both must, and the server must have said what time it is since the machine's
-        // clock last moved: a session is not given up for a clock that is wrong. Until then it is stale.
-        if !self.skew_known {
-            return None;
-        }
+        // Nobody but our clocks says so; until the server has said what time it is the session is stale.
         let at_least = self.surely_now(now);
         let token_is_over = live.record.expires_at.is_some_and(|at| at_least >= at);
         let refresh_is_over = live.record.refresh_expires_at.is_some_and(|at| at_least >= at);
@@ -280,6 +276,7 @@ impl State {
         let server_now = self.server_now(now);
         let Some(live) = self.live_mut() else { return false };
         live.last_active_at = live.last_active_at.max(server_now);
+        live.active_in_this_run = true;
         let warned = std::mem::take(&mut live.warned);
         let worth_it =
             warned || live.last_active_at.saturating_since(live.activity_logged_at) >= ACTIVITY_GRANULARITY;

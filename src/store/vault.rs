@@ -107,6 +107,16 @@ pub(crate) fn kept(record: &SessionRecord) -> String {
 /// What the bulletin says of an entry that is not there.
 pub(crate) const NOTHING_KEPT: &str = "-";
 
+/// What it says once somebody has signed out at `at`: everything that began before is over, stored or not.
+pub(crate) fn signed_out(at: Timestamp) -> String {
+    format!("{NOTHING_KEPT} {}", at.0)
+}
+
+/// When somebody has signed out, if that is what the bulletin says.
+pub(crate) fn signed_out_at(line: &str) -> Option<Timestamp> {
+    line.strip_prefix(NOTHING_KEPT)?.trim_start().parse().ok().map(Timestamp)
+}
+
 #[derive(Debug)]
 pub(crate) struct Vault {
     worker: StoreWorker,
@@ -211,7 +221,10 @@ impl Vault {
                     _ => {}
                 }
                 store.erase(Slot::Session)?;
-                bulletin.post(NOTHING_KEPT);
+                match erase {
+                    Erase::NotAfter(at) => bulletin.post(&signed_out(at)),
+                    Erase::SignIn(_) | Erase::Damaged => bulletin.post(NOTHING_KEPT),
+                }
                 noted
             })
             .await

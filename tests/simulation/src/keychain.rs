@@ -158,7 +158,10 @@ impl SessionStore for Reached {
         if self.world.moods.now() == Mood::Full {
             return Err(StoreError::Failed("it is full"));
         }
-        self.keychain.values().remove(&slot);
+        let erased = self.keychain.values().remove(&slot);
+        if let (Slot::Session, Some(bytes)) = (slot, erased) {
+            self.world.oracle().erased(self.process.name(), &bytes);
+        }
         self.world.tell(|| format!("{} erased {slot:?}", self.process.name()));
         self.process.step("after an erase");
         Ok(())

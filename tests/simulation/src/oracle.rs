@@ -37,6 +37,11 @@ pub(crate) const DIED_BEFORE_WRITE: &str = "the server rotated and the process d
 pub(crate) const NEVER_STORED: &str = "no keychain took the sign-in before the process died";
 pub(crate) const ANSWER_LOST: &str = "the server rotated and the network lost its answer";
 
+/// Enough of a user's id to tell users apart.
+pub(crate) fn short(user: &str) -> &str {
+    user.get(..9).unwrap_or(user)
+}
+
 /// One sign-in, as it really is.
 #[derive(Debug)]
 struct Truth {
@@ -246,6 +251,19 @@ impl Oracle {
             }
             for exchange in truth.exchanges.iter_mut().filter(|exchange| !exchange.stored) {
                 exchange.stored = holds(&exchange.new_token);
+            }
+        }
+    }
+
+    /// Its entry is gone. A process whose clock is wrong, and that the service has not told the time yet, ends a session
+    /// for all when by its clock a deadline has passed.
+    pub(crate) fn erased(&mut self, process: &str, bytes: &[u8]) {
+        let in_doubt = self.seen.get(process).is_some_and(|seen| !seen.time_known);
+        let deadlines = self.policy.max_lifetime.is_some() || self.policy.inactivity_timeout.is_some();
+        for truth in self.truths.values_mut() {
+            let id = truth.session_id.as_bytes();
+            if in_doubt && deadlines && truth.clock_moved && bytes.windows(id.len()).any(|part| part == id) {
+                truth.ended = true;
             }
         }
     }
@@ -557,8 +575,16 @@ impl Oracle {
             SessionStatus::Active | SessionStatus::SignedOut => {}
             status => wrong.push(format!("all is well, and {process} is {status:?}")),
         }
-        for session_id in self.owed() {
+        for (user, session_id) in self.owed() {
             if world.service().session_state(&session_id) == Some(SessionState::Active) {
+                let truth = self.truths.get(&user);
+                world.tell(|| {
+                    let known = truth.map(|t| (t.logout_called, t.replaced, t.verdict, t.ever_stored));
+                    format!(
+                        "{} is owed a revocation (logout, replaced, verdict, stored: {known:?})",
+                        short(&user)
+                    )
+                });
                 wrong.push(format!("{process} is done, and the service still has a session that is over"));
             }
         }
@@ -568,12 +594,15 @@ impl Oracle {
     }
 
     /// The sessions that are over and that the service should not have any more.
-    fn owed(&self) -> Vec<String> {
+    fn owed(&self) -> Vec<(String, String)> {
         let shown: HashSet<_> =
             self.seen.values().filter(|s| s.alive).filter_map(|s| s.shows.clone()).collect();
         (self.truths.iter())
-            .filter(|(user, truth)| truth.ended && truth.ever_stored && !shown.contains(*user))
-            .map(|(_, truth)| truth.session_id.clone())
+            .filter(|(user, truth)| {
+                // What is damaged does not say any more which session it was.
+                truth.ended && truth.ever_stored && !truth.damaged && !shown.contains(*user)
+            })
+            .map(|(user, truth)| (user.clone(), truth.session_id.clone()))
             .collect()
     }
 }

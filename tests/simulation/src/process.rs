@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     keychain::Keychain,
     network::Network,
+    oracle::short,
     world::{MachineClock, World},
 };
 
@@ -148,9 +149,15 @@ impl Process {
         if receiver.has_changed().unwrap_or(false) {
             let session = receiver.borrow_and_update().clone();
             self.world.tell(|| {
+                let now = self.world.true_now();
+                let ago = session.last_active_at.map(|at| now.as_millis() - at.as_millis());
                 format!(
-                    "{} shows {:?} {:?} {:?}",
-                    self.name, session.status, session.storage, session.end_reason
+                    "{} shows {:?} {:?} {:?} {}, active {ago:?} ms ago",
+                    self.name,
+                    session.status,
+                    session.storage,
+                    session.end_reason,
+                    session.user_id.as_deref().map_or("nobody", short),
                 )
             });
             self.world.oracle().observe(&self.name, &session, &self.world);

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::{
     keychain::{Keychain, Mood},
+    oracle::short,
     process::App,
     world::{Weather, World, pick},
 };
@@ -354,7 +355,7 @@ impl Device {
         }
         let world = self.world.clone();
         let issued = world.sign_in();
-        world.tell(|| format!("somebody signs in in {}", app.process.name()));
+        world.tell(|| format!("{} signs in in {}", short(&issued.user_id), app.process.name()));
         world.report().sign_ins += 1;
         world.oracle().sign_in_begins(&issued, &world);
         let result = issued.web();
