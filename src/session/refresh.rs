@@ -25,7 +25,7 @@ use crate::{
     jwt::{Claims, Unverified},
     secret::Tokens,
     store::{
-        StoreError, outbox,
+        StoreError,
         record::{SessionRecord, Unreadable},
         vault::{Commit, Expect, Stored, kept},
     },
@@ -252,7 +252,11 @@ impl Inner {
             if ever_stored {
                 Expect::Rotation { sign_in, rotation: rotation.saturating_sub(1) }
             } else {
-                Expect::NotAfter(record.started_at)
+                Expect::NotAfter {
+                    started_at: record.started_at,
+                    sign_in: record.sign_in.clone(),
+                    rotation: record.rotation,
+                }
             }
         };
         let outcome = loop {
@@ -365,7 +369,7 @@ impl Inner {
             if self.generation() == generation
                 && let Some(unknown) = state.live().filter(|live| !live.ever_stored).map(Live::revocation)
             {
-                outbox::add(&mut state.waiting, unknown);
+                state.owe(unknown);
             }
         });
         let Ok(claims) = self.check_restored(&record) else {

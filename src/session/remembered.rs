@@ -50,6 +50,13 @@ impl Inner {
         }
     }
 
+    /// A session began at `started_at`: a logout that was noted for later than that was noted by a wrong clock.
+    pub(super) fn log_signed_in(&self, started_at: Timestamp) {
+        if self.signed_out_at().is_some_and(|at| at >= started_at) {
+            self.log.put(SIGNED_OUT_KEY, json!(started_at.shifted(-1)));
+        }
+    }
+
     fn signed_out_at(&self) -> Option<Timestamp> {
         self.log.get(SIGNED_OUT_KEY)?.as_i64().map(Timestamp)
     }

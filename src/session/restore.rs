@@ -117,7 +117,7 @@ impl Inner {
                 // The end had been decided and only the erase did not get through (requirement C11).
                 state.phase = Phase::SignedOut(over);
                 let revocation = record.revocation();
-                outbox::add(&mut state.waiting, revocation.clone());
+                state.owe(revocation.clone());
                 state.pending_erase = Some(PendingErase {
                     erase: Erase::SignIn(record.sign_in.clone()),
                     revocation: Some(revocation),
@@ -222,7 +222,11 @@ impl Inner {
         let expect = if ever_stored {
             Expect::Older { sign_in: record.sign_in.clone(), rotation: record.rotation }
         } else {
-            Expect::NotAfter(record.started_at)
+            Expect::NotAfter {
+                started_at: record.started_at,
+                sign_in: record.sign_in.clone(),
+                rotation: record.rotation,
+            }
         };
         let mut outcome = self.vault.commit(self.guard(generation), expect, record.clone()).await;
         if let Ok(Commit::Conflict(there)) = &outcome {
@@ -266,7 +270,7 @@ impl Inner {
                     if let Stored::Session(old) = replaced
                         && old.tokens.session_id != record.tokens.session_id
                     {
-                        outbox::add(&mut state.waiting, old.revocation());
+                        state.owe(old.revocation());
                     }
                     state.note_stored();
                     true
@@ -285,6 +289,5 @@ impl Inner {
             Ok(false) => {}
         }
         self.read_outbox().await;
-        self.note_waiting_revocations().await;
     }
 }

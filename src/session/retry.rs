@@ -70,6 +70,7 @@ pub(crate) struct Retries {
     pub(crate) persist: Retry,
     pub(crate) erase: Retry,
     pub(crate) revoke: Retry,
+    pub(crate) note: Retry,
     pub(crate) news: Retry,
 }
 
@@ -83,6 +84,7 @@ impl Retries {
             Job::Persist => &mut self.persist,
             Job::Erase => &mut self.erase,
             Job::Revoke => &mut self.revoke,
+            Job::Note => &mut self.note,
             Job::News => &mut self.news,
         }
     }
@@ -96,7 +98,7 @@ impl Retries {
 
     /// Somebody may have unlocked the keychain.
     pub(crate) fn store_may_be_back(&mut self, now: Now) {
-        for retry in [&mut self.restore, &mut self.persist, &mut self.erase] {
+        for retry in [&mut self.restore, &mut self.persist, &mut self.erase, &mut self.note] {
             retry.may_be_cured(now.monotonic);
         }
     }

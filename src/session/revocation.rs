@@ -114,13 +114,23 @@ impl Inner {
     }
 
     /// Makes sure that revocations which came up without an erase survive a restart.
-    pub(super) async fn note_waiting_revocations(&self) {
-        for revocation in self.read(|state, _| state.waiting.clone()) {
+    pub(super) async fn note_waiting_revocations(self: Arc<Self>) {
+        let waiting = self.update_quietly(|state, _| {
+            state.unnoted = false;
+            state.waiting.clone()
+        });
+        for revocation in waiting {
             if let Err(error) = self.vault.note_revocation(revocation).await {
-                tracing::warn!(%error, "a revocation could not be stored; it is kept in memory");
+                tracing::warn!(%error, "a revocation could not be stored yet; it is kept in memory");
+                let random = self.random();
+                self.update_quietly(|state, now| {
+                    state.unnoted = true;
+                    state.retries.note.failed(Pace::after(&error), now, None, random);
+                });
                 return;
             }
         }
+        self.update_quietly(|state, _| state.retries.note.succeeded());
     }
 
     /// Tells the server of every session that is over. One that it refuses for good does not hold up the others.

@@ -82,6 +82,8 @@ pub(crate) enum Job {
     Persist,
     /// Erase an entry that could not be erased yet.
     Erase,
+    /// Note in the keychain which sessions the server must be told of.
+    Note,
     /// Tell the server of sessions that are over.
     Revoke,
     /// Read the keychain again, because another process has changed it.

@@ -21,9 +21,9 @@ use crate::{
     secret::SessionId,
     single_flight::SingleFlight,
     store::{
-        StoreError, outbox,
+        StoreError,
         record::{SessionRecord, SignInId},
-        vault::{Commit, Erase, Expect, Stored},
+        vault::{Commit, Erase, Expect, Stored, kept},
     },
 };
 
@@ -201,6 +201,10 @@ impl Inner {
             self.revoke_dropped(&record).await;
             return Err(Error::session_changed());
         };
+        // Before anything of it is to be seen: what was noted of an earlier logout is not about this one, whatever time it
+        // was thought to be then.
+        self.log_signed_in(record.started_at);
+        self.vault.bulletin().post(&kept(&record));
         let stored = self.vault.commit(self.guard(generation), Expect::Anything, record.clone()).await;
         if !self.adopt_sign_in(generation, &record, verified, stored) {
             // A logout or another sign-in came between the write and here; its erase may have come before our write.
@@ -216,7 +220,6 @@ impl Inner {
 
     async fn tidy_outbox(&self, record: &SessionRecord) {
         self.read_outbox().await;
-        self.note_waiting_revocations().await;
         // In case the session id stood there, from a logout that a new sign-in with the same session has undone.
         let (session_id, now) =
             (record.tokens.session_id.clone(), self.read(|state, now| state.surely_now(now)));
@@ -247,16 +250,14 @@ impl Inner {
             if self.generation() != generation {
                 return false;
             }
-            match &state.phase {
-                Phase::Replacing(old) => {
-                    outbox::add(&mut state.waiting, old.revocation());
-                    replaced = Some(old.record.sign_in.clone());
-                }
-                Phase::Restoring => unknown = true,
-                Phase::SignedIn(_) | Phase::SignedOut(_) => {}
+            unknown = matches!(state.phase, Phase::Restoring);
+            if let Phase::Replacing(old) = &state.phase {
+                let (sign_in, revocation) = (old.record.sign_in.clone(), old.revocation());
+                replaced = Some(sign_in);
+                state.owe(revocation);
             }
             if let Ok(Commit::Written { replaced: Stored::Session(old) }) = &stored {
-                outbox::add(&mut state.waiting, old.revocation());
+                state.owe(old.revocation());
             }
             state.waiting.retain(|waiting| waiting.session_id != record.tokens.session_id);
             let server_now = state.server_now(now);
@@ -313,7 +314,7 @@ impl Inner {
             let id = &revocation.session_id;
             let in_use = state.live().is_some_and(|live| live.record.tokens.session_id == *id);
             if !in_use {
-                outbox::add(&mut state.waiting, revocation.clone());
+                state.owe(revocation.clone());
             }
             in_use
         });

@@ -66,6 +66,8 @@ pub(crate) struct State {
     pub(crate) skew_known: bool,
     /// Revocations not delivered yet; the keychain has them too where it could take them.
     pub(crate) waiting: Vec<Revocation>,
+    /// Whether the keychain may not have all of `waiting` yet.
+    pub(crate) unnoted: bool,
     pub(crate) pending_erase: Option<PendingErase>,
     pub(crate) retries: Retries,
     pub(crate) running: HashSet<Job>,
@@ -100,6 +102,7 @@ impl Default for State {
             skew_ms: 0,
             skew_known: false,
             waiting: Vec::new(),
+            unnoted: false,
             pending_erase: None,
             retries: Retries::default(),
             running: HashSet::new(),
@@ -188,6 +191,10 @@ impl State {
             self.skew_ms = skew;
         }
         let server_now = self.server_now(now);
+        if let Some(PendingErase { erase: Erase::NotAfter(at), .. }) = &mut self.pending_erase {
+            // What began after the logout is not its business, whatever time it was thought to be then.
+            *at = (*at).min(server_now);
+        }
         let corrected = self.skew_ms.saturating_sub(before);
         if let Some(live) = self.live_mut() {
             live.server_time_corrected(corrected, server_now);
@@ -211,6 +218,12 @@ impl State {
         (token_is_over && refresh_is_over).then_some(EndReason::Expired)
     }
 
+    /// The server is to be told that a session is over, and the keychain to remember that it must be.
+    pub(crate) fn owe(&mut self, revocation: Revocation) {
+        outbox::add(&mut self.waiting, revocation);
+        self.unnoted = true;
+    }
+
     /// Forgets the session. What must still happen outside is left in `pending_erase` and `waiting`.
     pub(crate) fn end(&mut self, generation: u64, reason: EndReason, revoke: Revoke) {
         let live = match std::mem::replace(&mut self.phase, Phase::SignedOut(Some(reason))) {
@@ -222,7 +235,7 @@ impl State {
         };
         let revocation = (revoke == Revoke::Yes).then(|| live.revocation());
         if let Some(revocation) = &revocation {
-            outbox::add(&mut self.waiting, revocation.clone());
+            self.owe(revocation.clone());
         }
         // What was never stored has no entry; what is older there is over as well.
         let erase = if live.ever_stored {
@@ -266,8 +279,8 @@ impl State {
     }
 
     fn forget_retries(&mut self) {
-        let kept = self.retries.revoke;
-        self.retries = Retries { revoke: kept, ..Retries::default() };
+        let Retries { revoke, note, .. } = self.retries;
+        self.retries = Retries { revoke, note, ..Retries::default() };
     }
 
     /// Notes that the user did something. Deadlines have been checked before (requirement C8). Returns whether it is
@@ -383,6 +396,10 @@ impl State {
         }
         if self.pending_erase.is_some() {
             upcoming.push(start(self.retries.erase, Job::Erase));
+        }
+        // An erase that is to come notes its revocation itself.
+        if self.unnoted && self.pending_erase.is_none() {
+            upcoming.push(start(self.retries.note, Job::Note));
         }
         if !self.waiting.is_empty() {
             upcoming.push(start(self.retries.revoke, Job::Revoke));

@@ -97,6 +97,7 @@ impl Inner {
                     inner.clone().erase().await;
                     inner.update(|_, _| ());
                 }
+                Job::Note => inner.note_waiting_revocations().await,
                 Job::News => inner.take_news().await,
                 Job::Revoke => inner.deliver_revocations().await,
                 // Their outcome is in the state; there is nobody here to tell.

@@ -52,8 +52,9 @@ impl GenerationGuard {
 pub(crate) enum Expect {
     /// Anything: a new sign-in replaces whatever was there.
     Anything,
-    /// Nothing that another process began later than this: a sign-in that could not be stored when it was new.
-    NotAfter(Timestamp),
+    /// Nothing that another process began later, and no later rotation of this: a sign-in that could not be stored when
+    /// it was new.
+    NotAfter { started_at: Timestamp, sign_in: SignInId, rotation: u64 },
     /// This sign-in at this rotation: somebody who rotated first has the newer tokens.
     Rotation { sign_in: SignInId, rotation: u64 },
     /// An older rotation of this sign-in, whose latest tokens could not be stored so far.
@@ -63,8 +64,14 @@ pub(crate) enum Expect {
 impl Expect {
     fn allows(&self, stored: &Stored) -> bool {
         match (self, stored) {
-            (Self::Anything, _) | (Self::NotAfter(_), Stored::Nothing) => true,
-            (Self::NotAfter(at), Stored::Session(there)) => there.started_at <= *at,
+            (Self::Anything, _) | (Self::NotAfter { .. }, Stored::Nothing) => true,
+            (Self::NotAfter { started_at, sign_in, rotation }, Stored::Session(there)) => {
+                if there.sign_in == *sign_in {
+                    there.rotation < *rotation
+                } else {
+                    there.started_at <= *started_at
+                }
+            }
             (Self::Rotation { sign_in, rotation }, Stored::Session(there)) => {
                 there.sign_in == *sign_in && there.rotation == *rotation
             }
@@ -166,6 +173,12 @@ impl Vault {
                 let bytes = record.to_bytes();
                 if !guard.holds() {
                     return Ok(Commit::Superseded);
+                }
+                if let Stored::Session(replaced) = &stored
+                    && replaced.tokens.session_id != record.tokens.session_id
+                {
+                    // First, like at an end: nothing else knows of it once it is overwritten.
+                    note(store, replaced.revocation())?;
                 }
                 store.write(Slot::Session, &bytes)?;
                 match store.read(Slot::Session)? {
@@ -285,6 +298,9 @@ fn read_revocations(store: &mut dyn SessionStore) -> Result<Vec<Revocation>, Sto
 
 fn note(store: &mut dyn SessionStore, revocation: Revocation) -> Result<(), StoreError> {
     let mut waiting = read_revocations(store)?;
+    if waiting.iter().any(|known| known.session_id == revocation.session_id) {
+        return Ok(());
+    }
     outbox::add(&mut waiting, revocation);
     store.write(Slot::Revocations, &outbox::to_bytes(&waiting))
 }

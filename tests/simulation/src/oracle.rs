@@ -255,14 +255,13 @@ impl Oracle {
         }
     }
 
-    /// Its entry is gone. A process whose clock is wrong, and that the service has not told the time yet, ends a session
-    /// for all when by its clock a deadline has passed.
+    /// Its entry is gone. A process whose clock is wrong, and that the service has not told the time yet, takes a session
+    /// for one that is beyond its deadline, or that began before a logout.
     pub(crate) fn erased(&mut self, process: &str, bytes: &[u8]) {
         let in_doubt = self.seen.get(process).is_some_and(|seen| !seen.time_known);
-        let deadlines = self.policy.max_lifetime.is_some() || self.policy.inactivity_timeout.is_some();
         for truth in self.truths.values_mut() {
             let id = truth.session_id.as_bytes();
-            if in_doubt && deadlines && truth.clock_moved && bytes.windows(id.len()).any(|part| part == id) {
+            if in_doubt && truth.clock_moved && bytes.windows(id.len()).any(|part| part == id) {
                 truth.ended = true;
             }
         }

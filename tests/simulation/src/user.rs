@@ -461,7 +461,9 @@ impl Device {
             self.ensure_running(0);
         }
         let violations = world.oracle().violations.len();
+        // Who has just heard of a session by another process verifies it first.
         self.look(0).await;
+        tokio::time::sleep(2 * MINUTE).await;
         let Some(app) = &self.apps[0] else { return };
         let name = app.process.name().to_owned();
         let Some(session) = app.does(|manager| async move { manager.session().await }).done().await else {
