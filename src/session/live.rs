@@ -26,8 +26,9 @@ pub(crate) struct Live {
     /// The issuer's own key set does not have the token's key: only another token can be verified.
     pub(crate) key_is_gone: bool,
     pub(crate) last_active_at: Timestamp,
-    /// Whether that was noted by this process, by what it knew of the server's time.
-    pub(crate) active_in_this_run: bool,
+    /// What was known of the server's time when that was noted, in milliseconds ahead of the machine's; `None` if it was
+    /// noted by an earlier run.
+    pub(crate) noted_with_skew: Option<i64>,
     pub(crate) activity_logged_at: Timestamp,
     pub(crate) warned: bool,
     pub(crate) heartbeat_at: Timestamp,
@@ -59,7 +60,7 @@ impl Live {
             spent: None,
             key_is_gone: false,
             last_active_at,
-            active_in_this_run: false,
+            noted_with_skew: None,
             activity_logged_at: last_active_at,
             warned: false,
             heartbeat_at: now,
@@ -108,10 +109,11 @@ impl Live {
         }
     }
 
-    /// What is known of the server's time was wrong by `millis`. Moments that were noted by it move along, or somebody who
+    /// The server's time is known better. Moments that were noted by a time that was behind move along, or somebody who
     /// was active a minute ago would count as idle for as long as the clock was wrong; none may be in the future.
-    pub(crate) fn server_time_corrected(&mut self, millis: i64, server_now: Timestamp) {
-        let forwards = if self.active_in_this_run { millis.max(0) } else { 0 };
+    pub(crate) fn server_time_corrected(&mut self, skew_ms: i64, server_now: Timestamp) {
+        let forwards = self.noted_with_skew.map_or(0, |noted| skew_ms.saturating_sub(noted).max(0));
+        self.noted_with_skew = self.noted_with_skew.map(|noted| noted.max(skew_ms));
         for moment in [&mut self.last_active_at, &mut self.activity_logged_at, &mut self.heartbeat_at] {
             *moment = moment.shifted(forwards).min(server_now);
         }

@@ -262,7 +262,7 @@ impl Inner {
             state.waiting.retain(|waiting| waiting.session_id != record.tokens.session_id);
             let server_now = state.server_now(now);
             let mut live = Live::new(record.clone(), Some(verified.session), server_now, jitter);
-            live.active_in_this_run = true;
+            live.noted_with_skew = Some(state.skew_ms);
             live.stored = storage == Storage::Keychain;
             live.ever_stored = live.stored;
             state.sign_in(live, storage, error);

@@ -175,6 +175,9 @@ impl State {
         let apart = now.apart_from(before);
         if apart < -SKEW_TOLERANCE_MS {
             self.skew_ms = self.skew_ms.saturating_sub(apart);
+            if let Some(noted) = self.live_mut().and_then(|live| live.noted_with_skew.as_mut()) {
+                *noted = noted.saturating_sub(apart);
+            }
         } else if apart > SKEW_TOLERANCE_MS {
             self.skew_known = false;
         }
@@ -183,7 +186,6 @@ impl State {
     pub(crate) fn learn_server_time(&mut self, date: Option<Timestamp>, now: Now) {
         let Some(date) = date else { return };
         let skew = date.0.saturating_sub(now.wall.0);
-        let before = self.skew_ms;
         self.skew_known = true;
         if skew.abs() < SKEW_TOLERANCE_MS {
             self.skew_ms = 0;
@@ -195,9 +197,9 @@ impl State {
             // What began after the logout is not its business, whatever time it was thought to be then.
             *at = (*at).min(server_now);
         }
-        let corrected = self.skew_ms.saturating_sub(before);
+        let skew_ms = self.skew_ms;
         if let Some(live) = self.live_mut() {
-            live.server_time_corrected(corrected, server_now);
+            live.server_time_corrected(skew_ms, server_now);
         }
     }
 
@@ -286,10 +288,12 @@ impl State {
     /// Notes that the user did something. Deadlines have been checked before (requirement C8). Returns whether it is
     /// worth writing down and telling others.
     pub(crate) fn record_activity(&mut self, now: Now) -> bool {
-        let server_now = self.server_now(now);
+        let (server_now, skew_ms) = (self.server_now(now), self.skew_ms);
         let Some(live) = self.live_mut() else { return false };
-        live.last_active_at = live.last_active_at.max(server_now);
-        live.active_in_this_run = true;
+        if server_now >= live.last_active_at {
+            live.last_active_at = server_now;
+            live.noted_with_skew = Some(skew_ms);
+        }
         let warned = std::mem::take(&mut live.warned);
         let worth_it =
             warned || live.last_active_at.saturating_since(live.activity_logged_at) >= ACTIVITY_GRANULARITY;

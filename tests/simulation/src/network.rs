@@ -150,7 +150,7 @@ impl Network {
         let longest = Duration::from_millis(if slow { 25_000 } else { 400 });
         let way = || world.between(Duration::from_millis(5), longest);
         let (there, back) = (way(), way());
-        let asked = world.awake();
+        let (asked, asked_at) = (world.awake(), world.wall());
         let (arrived, answer) = oneshot::channel();
         // Not the process's own: what has been sent is on its way, whatever becomes of the sender.
         tokio::spawn({
@@ -191,7 +191,9 @@ impl Network {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Err(Unreachable::Timeout.into()),
         };
-        let fresh = world.awake().saturating_sub(asked) < DATE_IS_FRESH;
+        let by_wall = world.wall().as_millis() - asked_at.as_millis();
+        let fresh = world.awake().saturating_sub(asked) < DATE_IS_FRESH
+            && (0..DATE_IS_FRESH.as_millis() as i64).contains(&by_wall);
         let answer =
             answer.map(|response: Response| Response { date: response.date.filter(|_| fresh), ..response });
         world.tell(|| {

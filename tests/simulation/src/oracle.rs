@@ -261,7 +261,7 @@ impl Oracle {
         let in_doubt = self.seen.get(process).is_some_and(|seen| !seen.time_known);
         for truth in self.truths.values_mut() {
             let id = truth.session_id.as_bytes();
-            if in_doubt && truth.clock_moved && bytes.windows(id.len()).any(|part| part == id) {
+            if in_doubt && bytes.windows(id.len()).any(|part| part == id) {
                 truth.ended = true;
             }
         }
@@ -450,7 +450,7 @@ impl Oracle {
         }
         if session.status == SessionStatus::SignedOut
             && before.is_none()
-            && matches!(was, None | Some(SessionStatus::Restoring))
+            && (matches!(was, None | Some(SessionStatus::Restoring)) || session.end_reason.is_some())
         {
             wrong.extend(self.restored_nothing(process, session.end_reason, world).err());
         }
@@ -489,7 +489,7 @@ impl Oracle {
         let state = world.service().session_state(&truth.session_id);
         *world.report().ends.entry(reason.map_or("none".to_owned(), |r| format!("{r:?}"))).or_default() += 1;
         let holds = match reason {
-            Some(EndReason::Logout) => truth.logout_called || ended_elsewhere,
+            Some(EndReason::Logout) => truth.logout_called || truth.replaced || ended_elsewhere,
             Some(EndReason::Replaced) => truth.replaced || ended_elsewhere,
             Some(EndReason::Inactive) => {
                 truth.clock_moved || self.policy.inactivity_timeout.is_some_and(|timeout| idle >= timeout)

@@ -199,6 +199,11 @@ impl World {
         self.tell(|| format!("the machine slept for {duration:?}"));
     }
 
+    /// What the machine's clock shows.
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.true_now().shifted(self.clock_error_ms())
+    }
+
     pub(crate) fn clock_error_ms(&self) -> i64 {
         self.inner().clock_error_ms
     }
@@ -257,7 +262,7 @@ pub(crate) struct MachineClock(pub(crate) std::sync::Arc<World>);
 
 impl Clock for MachineClock {
     fn now(&self) -> Timestamp {
-        self.0.true_now().shifted(self.0.clock_error_ms())
+        self.0.wall()
     }
 
     fn monotonic(&self) -> Duration {
