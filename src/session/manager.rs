@@ -36,6 +36,7 @@ use crate::{
     store::{
         SessionStore,
         bulletin::Bulletin,
+        record::SignInId,
         vault::{GenerationGuard, Vault},
         worker::StoreWorker,
     },
@@ -236,22 +237,13 @@ impl Inner {
             let mut state = self.lock();
             let now = self.now();
             state.notice_clock(now);
-            let mut overdue = state.overdue(&self.policy, now);
-            if overdue == Some(EndReason::Inactive) {
-                drop(state);
-                self.ask_peers_for_activity();
-                state = self.lock();
-                overdue = state.overdue(&self.policy, now);
-            }
-            let ended = overdue.and_then(|reason| {
-                let sign_in = state.live().map(|live| live.record.sign_in.clone());
-                self.end_locked(&mut state, reason, Revoke::Yes);
-                Some((sign_in?, reason))
-            });
+            let (mut state, before) = self.apply_deadlines(state, now);
             let result = change(&mut state, now);
-            (result, state.take_change(&self.policy, now), ended)
+            // What has just been learned may show that a deadline had passed: then nobody sees the session again.
+            let (mut state, after) = self.apply_deadlines(state, now);
+            (result, state.take_change(&self.policy, now), [before, after])
         };
-        if let Some((sign_in, reason)) = ended {
+        for (sign_in, reason) in ended.into_iter().flatten() {
             self.log_ended(&sign_in, reason);
         }
         if let Some(session) = changed {
@@ -266,6 +258,27 @@ impl Inner {
             self.wake.notify_one();
         }
         result
+    }
+
+    /// Ends the session if a deadline of its has passed; answers which session, and why.
+    fn apply_deadlines<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        now: Now,
+    ) -> (MutexGuard<'a, State>, Option<(SignInId, EndReason)>) {
+        let mut overdue = state.overdue(&self.policy, now);
+        if overdue == Some(EndReason::Inactive) {
+            drop(state);
+            self.ask_peers_for_activity();
+            state = self.lock();
+            overdue = state.overdue(&self.policy, now);
+        }
+        let ended = overdue.and_then(|reason| {
+            let sign_in = state.live().map(|live| live.record.sign_in.clone());
+            self.end_locked(&mut state, reason, Revoke::Yes);
+            Some((sign_in?, reason))
+        });
+        (state, ended)
     }
 
     /// Changes the state without publishing; for what is to be published together with something that follows.

@@ -17,7 +17,10 @@ use crate::{
     api::Verdict,
     clock::Timestamp,
     error::Error,
-    store::vault::{Erase, signed_out},
+    store::{
+        outbox,
+        vault::{Erase, signed_out},
+    },
 };
 
 impl SessionManager {
@@ -97,7 +100,11 @@ impl Inner {
                 return;
             }
             match outcome {
-                Ok(()) => {
+                Ok(found) => {
+                    if let Some(revocation) = found {
+                        // Nobody here knew of it: the keychain had not answered before.
+                        outbox::add(&mut state.waiting, revocation);
+                    }
                     state.pending_erase = None;
                     state.retries.erase.succeeded();
                     if state.live().is_none() {

@@ -196,40 +196,46 @@ impl Vault {
     /// the two leaves a session that the next start knows to be over.
     ///
     /// An entry of a newer version of the app is left alone unless `erase` is [`Erase::NotAfter`].
+    /// Answers the session that [`Erase::NotAfter`] has found there and ended.
+    ///
     /// With `unless_newer` nothing is erased if a newer session began after the end was decided.
     pub(crate) async fn end(
         &self,
         erase: Erase,
         revocation: Option<Revocation>,
         unless_newer: Option<GenerationGuard>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Revocation>, StoreError> {
         let (lock, bulletin) = (self.lock.clone(), self.bulletin.clone());
         self.worker
             .run(Urgency::MustHappen, move |store| {
                 // An end does not wait for a frozen process: erasing twice is harmless, not erasing is not.
                 let _lock = Lock::take(lock.as_deref()).ok();
+                let mut found = None;
                 let mut noted = match revocation {
                     Some(revocation) => note(store, revocation),
                     None => Ok(()),
                 };
                 if unless_newer.is_some_and(|guard| !guard.holds()) {
-                    return noted;
+                    return noted.map(|()| found);
                 }
                 // Not blindly, if it cannot be read: another process may have signed in.
                 match (&erase, read(store)?) {
                     (Erase::SignIn(ours), Stored::Session(there)) if there.sign_in != *ours => {
-                        return noted;
+                        return noted.map(|()| found);
                     }
-                    (Erase::SignIn(_), Stored::Unreadable(Unreadable::FromTheFuture)) => return noted,
+                    (Erase::SignIn(_), Stored::Unreadable(Unreadable::FromTheFuture)) => {
+                        return noted.map(|()| found);
+                    }
                     (Erase::Damaged, stored) if stored != Stored::Unreadable(Unreadable::Corrupt) => {
-                        return noted;
+                        return noted.map(|()| found);
                     }
                     (Erase::NotAfter(at), Stored::Session(there)) if there.started_at > *at => {
-                        return noted;
+                        return noted.map(|()| found);
                     }
                     (Erase::NotAfter(_), Stored::Session(there)) => {
                         // Erased even if this fails: an entry that stays is worse than a server that is not told.
                         noted = noted.and(note(store, there.revocation()));
+                        found = Some(there.revocation());
                     }
                     _ => {}
                 }
@@ -238,7 +244,7 @@ impl Vault {
                     Erase::NotAfter(at) => bulletin.post(&signed_out(at)),
                     Erase::SignIn(_) | Erase::Damaged => bulletin.post(NOTHING_KEPT),
                 }
-                noted
+                noted.map(|()| found)
             })
             .await
     }

@@ -160,7 +160,7 @@ impl SessionStore for Reached {
         }
         let erased = self.keychain.values().remove(&slot);
         if let (Slot::Session, Some(bytes)) = (slot, erased) {
-            self.world.oracle().erased(self.process.name(), &bytes);
+            self.world.oracle().erased(self.process.name(), &bytes, &self.world);
         }
         self.world.tell(|| format!("{} erased {slot:?}", self.process.name()));
         self.process.step("after an erase");

@@ -255,13 +255,18 @@ impl Oracle {
         }
     }
 
-    /// Its entry is gone. A process whose clock is wrong, and that the service has not told the time yet, takes a session
-    /// for one that is beyond its deadline, or that began before a logout.
-    pub(crate) fn erased(&mut self, process: &str, bytes: &[u8]) {
+    /// An entry is gone: by a process that never showed it, because its deadline had passed when it was found, or by one
+    /// whose clock is wrong and that the service has not told the time yet.
+    pub(crate) fn erased(&mut self, process: &str, bytes: &[u8], world: &World) {
         let in_doubt = self.seen.get(process).is_some_and(|seen| !seen.time_known);
+        let now = world.true_now();
         for truth in self.truths.values_mut() {
             let id = truth.session_id.as_bytes();
-            if in_doubt && bytes.windows(id.len()).any(|part| part == id) {
+            let idle = now.saturating_since(truth.last_active) + CLOCK_SLACK + ACTIVITY_SLACK;
+            let age = now.saturating_since(truth.began) + CLOCK_SLACK;
+            let overdue = self.policy.inactivity_timeout.is_some_and(|timeout| idle >= timeout)
+                || self.policy.max_lifetime.is_some_and(|max| age >= max);
+            if (in_doubt || overdue) && bytes.windows(id.len()).any(|part| part == id) {
                 truth.ended = true;
             }
         }
@@ -450,7 +455,7 @@ impl Oracle {
         }
         if session.status == SessionStatus::SignedOut
             && before.is_none()
-            && (matches!(was, None | Some(SessionStatus::Restoring)) || session.end_reason.is_some())
+            && matches!(was, None | Some(SessionStatus::Restoring))
         {
             wrong.extend(self.restored_nothing(process, session.end_reason, world).err());
         }
