@@ -37,6 +37,8 @@ pub(crate) struct Live {
     /// Monotonic time of the last successful authenticate.
     pub(crate) verified: Option<Duration>,
     pub(crate) jitter: u32,
+    /// Another process has refreshed this session: what we hold says nothing about when it is over.
+    pub(crate) peers_are_ahead: bool,
     /// Held while our tokens are the only ones that are good and the keychain has not taken them: a peer that offered
     /// the ones it finds there would spend them a second time.
     pub(crate) unsaved: Option<RefreshLock>,
@@ -67,6 +69,7 @@ impl Live {
             refreshed: None,
             verified: None,
             jitter,
+            peers_are_ahead: false,
             unsaved: None,
         };
         live.set_tokens(record, claims);
@@ -92,6 +95,7 @@ impl Live {
             self.spent = Some(self.record.tokens.refresh_token.clone());
         }
         self.key_is_gone = false;
+        self.peers_are_ahead = false;
         self.record = record;
         self.claims = claims;
     }

@@ -100,6 +100,8 @@ pub(super) struct Inner {
     pub(super) vault: Vault,
     pub(super) log: Arc<dyn ActivityLog>,
     pub(super) refresh_lock: Option<PathBuf>,
+    /// When the user last signed out in any process.
+    pub(super) signed_out: Bulletin,
     /// When the user was last active in any process.
     pub(super) activity: Bulletin,
     random: Arc<dyn Fn() -> u32 + Send + Sync>,
@@ -129,6 +131,7 @@ impl SessionManager {
             vault,
             log: parts.activity_log,
             refresh_lock: lock("otpless-refresh.lock"),
+            signed_out: Bulletin::at(lock("otpless-signed-out.txt")),
             activity: Bulletin::at(lock("otpless-activity.txt")),
             random: parts.random,
             runtime: parts.runtime,
@@ -267,9 +270,9 @@ impl Inner {
         now: Now,
     ) -> (MutexGuard<'a, State>, Option<(SignInId, EndReason)>) {
         let mut overdue = state.overdue(&self.policy, now);
-        if overdue == Some(EndReason::Inactive) {
+        if matches!(overdue, Some(EndReason::Inactive | EndReason::Expired)) {
             drop(state);
-            self.ask_peers_for_activity();
+            self.ask_peers();
             state = self.lock();
             overdue = state.overdue(&self.policy, now);
         }

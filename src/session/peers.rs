@@ -16,14 +16,9 @@ use crate::{
     clock::Timestamp,
     store::{
         record::SignInId,
-        vault::{NOTHING_KEPT, kept, signed_out_at},
+        vault::{NOTHING_KEPT, kept},
     },
 };
-
-/// Whether somebody signed out, by the word of `line`, after `live` began.
-fn is_over_by(line: &str, live: &Live) -> bool {
-    signed_out_at(line).is_some_and(|at| live.record.started_at <= at)
-}
 
 impl State {
     /// Whether `line`, which says what the keychain holds, is news to us. Each news is news once: what it was about
@@ -37,14 +32,22 @@ impl State {
         }
         let nothing_new = match &self.phase {
             Phase::SignedIn(live) if live.stored => line == kept(&live.record),
-            Phase::SignedIn(live) => !is_over_by(&line, live),
-            Phase::SignedOut(_) => line.starts_with(NOTHING_KEPT),
+            Phase::SignedIn(live) => !is_ahead(&line, live),
+            Phase::SignedOut(_) => line == NOTHING_KEPT,
             Phase::Restoring | Phase::Replacing(_) => return false,
         };
         let news = !nothing_new && self.heard.as_ref() != Some(&line);
         self.heard = Some(line);
         news
     }
+}
+
+/// Whether `line` says that there are newer tokens of the same sign-in than ours.
+fn is_ahead(line: &str, live: &Live) -> bool {
+    line.split_once(' ').is_some_and(|(sign_in, rotation)| {
+        live.record.sign_in.as_str() == sign_in
+            && rotation.parse::<u64>().is_ok_and(|rotation| rotation > live.record.rotation)
+    })
 }
 
 impl Inner {
@@ -56,6 +59,7 @@ impl Inner {
     /// Looks at the keychain if another process has changed what it holds: a session that is over for one is over for
     /// all (rule 10), and a sign-in in one process is there in the others.
     pub(super) async fn hear_peers(self: &Arc<Self>) {
+        self.hear_logout();
         if self.peers_have_news()
             && let Some(_running) = Running::start(self, Job::News)
         {
@@ -66,29 +70,59 @@ impl Inner {
     pub(super) async fn take_news(self: &Arc<Self>) {
         let (generation, signed_in) = self.read(|state, _| (self.generation(), state.live().is_some()));
         if signed_in {
-            let line = self.vault.bulletin().read();
-            if self.still_live(generation, |live| line.is_some_and(|line| is_over_by(&line, live)))
-                == Ok(true)
-            {
-                // Whatever the keychain says: it may not have taken our session, or not the erase.
-                self.end(generation, EndReason::Logout, Revoke::Yes);
-            } else {
-                self.adopt_from_store(generation).await;
-            }
+            self.adopt_from_store(generation).await;
         } else {
             self.clone().restore().await;
         }
+        // Whoever changed it may have left a revocation there, and be gone.
+        self.update_quietly(|state, _| state.outbox_read = false);
+        self.read_outbox().await;
+    }
+
+    /// Tells the other processes that the user has signed out, at `at` by the server's time. What they show is over if it
+    /// began before; so is the session that the keychain held by then, should a clock be wrong.
+    pub(super) fn post_logout(&self, at: Timestamp, kept: Option<&SignInId>) {
+        self.signed_out.post(&format!("{} {}", at.0, kept.map_or(NOTHING_KEPT, SignInId::as_str)));
+    }
+
+    /// A session begins at `started_at`: a logout that was noted for later was noted by a wrong clock.
+    pub(super) fn outlive_logout(&self, started_at: Timestamp) {
+        if self.last_logout().is_some_and(|(at, _)| at >= started_at) {
+            self.post_logout(started_at.shifted(-1), None);
+        }
+    }
+
+    fn last_logout(&self) -> Option<(Timestamp, String)> {
+        let line = self.signed_out.read()?;
+        let (at, kept) = line.split_once(' ')?;
+        Some((Timestamp(at.parse().ok()?), kept.to_owned()))
+    }
+
+    /// Ends the session if the user has signed out in another process, whatever the keychain says: it may not have taken
+    /// the session, or not the erase.
+    pub(super) fn hear_logout(&self) {
+        if self.read(|state, _| state.live().is_none()) {
+            return;
+        }
+        let Some((at, kept)) = self.last_logout() else { return };
+        let generation = self.generation();
+        let is_over = |live: &Live| live.record.started_at <= at || live.record.sign_in.as_str() == kept;
+        if self.still_live(generation, is_over) == Ok(true) {
+            self.end(generation, EndReason::Logout, Revoke::Yes);
+        }
+    }
+
+    /// The sign-in that the keychain holds, by the word of whoever changed it last.
+    pub(super) fn kept_by_peers(&self) -> Option<SignInId> {
+        let line = self.vault.bulletin().read()?;
+        let (sign_in, _) = line.split_once(' ')?;
+        Some(SignInId::named(sign_in))
     }
 
     /// Whether another process has refreshed the session of `generation` since we last read it.
     pub(super) fn peers_are_ahead(&self, generation: u64) -> bool {
         let Some(line) = self.vault.bulletin().read() else { return false };
-        let Some((sign_in, rotation)) = line.split_once(' ') else { return false };
-        let ahead = self.still_live(generation, |live| {
-            live.record.sign_in.as_str() == sign_in
-                && rotation.parse::<u64>().is_ok_and(|rotation| rotation > live.record.rotation)
-        });
-        ahead == Ok(true)
+        self.still_live(generation, |live| is_ahead(&line, live)) == Ok(true)
     }
 
     pub(super) fn post_activity(&self, sign_in: &SignInId, at: Timestamp) {
@@ -102,9 +136,16 @@ impl Inner {
         (whose == sign_in.as_str()).then(|| at.parse().ok().map(Timestamp))?
     }
 
-    /// Before somebody is called inactive, the other processes are asked.
-    pub(super) fn ask_peers_for_activity(&self) {
-        let Some(sign_in) = self.read(|state, _| Some(state.live()?.record.sign_in.clone())) else { return };
+    /// Before a deadline ends a session the other processes are asked: the user may have been active in one of them, or
+    /// one of them may have newer tokens.
+    pub(super) fn ask_peers(&self) {
+        let line = self.vault.bulletin().read();
+        let sign_in = self.update_quietly(|state, _| {
+            let live = state.live_mut()?;
+            live.peers_are_ahead = line.is_some_and(|line| is_ahead(&line, live));
+            Some(live.record.sign_in.clone())
+        });
+        let Some(sign_in) = sign_in else { return };
         if let Some(at) = self.activity_of_peers(&sign_in) {
             self.update_quietly(|state, now| state.note_activity_of_peers(&sign_in, at, now));
         }

@@ -244,6 +244,7 @@ impl Inner {
         mut record: SessionRecord,
         claims: Option<Claims>,
     ) -> Result<()> {
+        self.hear_logout();
         let ever_stored = self.still_live(generation, |live| live.ever_stored)?;
         // Before the keychain has it: it may refuse, and from now on nobody else may offer the old one.
         self.vault.bulletin().post(&kept(&record));

@@ -169,7 +169,7 @@ impl Inner {
         }
     }
 
-    fn take_waiting(&self, state: &mut State, revocations: Vec<Revocation>, now: Now) {
+    pub(super) fn take_waiting(&self, state: &mut State, revocations: Vec<Revocation>, now: Now) {
         state.outbox_read = true;
         for revocation in revocations {
             let in_use =

@@ -17,10 +17,7 @@ use crate::{
     api::Verdict,
     clock::Timestamp,
     error::Error,
-    store::{
-        outbox,
-        vault::{Erase, signed_out},
-    },
+    store::{outbox, vault::Erase},
 };
 
 impl SessionManager {
@@ -48,6 +45,7 @@ impl SessionManager {
 
 impl Inner {
     async fn end_by_user(self: Arc<Self>) {
+        let kept = self.kept_by_peers();
         let (ended, at) = self.update_quietly(|state, now| {
             let (sign_in, began) = match &state.phase {
                 Phase::SignedIn(live) | Phase::Replacing(live) => {
@@ -65,17 +63,21 @@ impl Inner {
             // Whatever stands in the keychain goes: who signs out of an app means all of it. But not what somebody signs
             // in to in another process, should the keychain not take the erase before that.
             let revocation = state.pending_erase.take().and_then(|pending| pending.revocation);
-            state.pending_erase =
-                Some(PendingErase { erase: Erase::NotAfter(at), revocation, by_user: true, generation });
+            state.pending_erase = Some(PendingErase {
+                erase: Erase::NotAfter(at, kept.clone()),
+                revocation,
+                by_user: true,
+                generation,
+            });
             state.retries.revoke.succeeded();
             (sign_in, at)
         });
-        if let Some(sign_in) = ended {
-            self.log_ended(&sign_in, EndReason::Logout);
+        for sign_in in ended.iter().chain(&kept) {
+            self.log_ended(sign_in, EndReason::Logout);
         }
         // Until the erase got through: whatever turns out to be in the keychain is over (requirement C11).
         self.log_signed_out(Some(at));
-        self.vault.bulletin().post(&signed_out(at));
+        self.post_logout(at, kept.as_ref());
         {
             let _running = Running::start(&self, Job::Erase);
             self.clone().erase().await;
@@ -178,9 +180,13 @@ impl Inner {
                 self.update_quietly(|state, _| state.counters.revocations_delivered += 1);
             }
             self.update(|state, _| state.waiting.retain(|r| r.session_id != revocation.session_id));
-            if let Err(error) = self.vault.settle_revocation(revocation.session_id, now).await {
+            match self.vault.settle_revocation(revocation.session_id, now).await {
+                // Other processes may have left theirs, and be gone.
+                Ok(left) => self.update(|state, now| self.take_waiting(state, left, now)),
                 // It will be delivered once more after a restart, which the server takes as done.
-                tracing::warn!(%error, "a delivered revocation could not be removed from the keychain");
+                Err(error) => {
+                    tracing::warn!(%error, "a delivered revocation could not be removed from the keychain");
+                }
             }
         }
         if all_delivered {

@@ -193,7 +193,7 @@ impl State {
             self.skew_ms = skew;
         }
         let server_now = self.server_now(now);
-        if let Some(PendingErase { erase: Erase::NotAfter(at), .. }) = &mut self.pending_erase {
+        if let Some(PendingErase { erase: Erase::NotAfter(at, _), .. }) = &mut self.pending_erase {
             // What began after the logout is not its business, whatever time it was thought to be then.
             *at = (*at).min(server_now);
         }
@@ -214,6 +214,9 @@ impl State {
             return Some(EndReason::Inactive);
         }
         // Nobody but our clocks says so; until the server has said what time it is the session is stale.
+        if live.peers_are_ahead {
+            return None;
+        }
         let at_least = self.surely_now(now);
         let token_is_over = live.record.expires_at.is_some_and(|at| at_least >= at);
         let refresh_is_over = live.record.refresh_expires_at.is_some_and(|at| at_least >= at);
@@ -243,7 +246,7 @@ impl State {
         let erase = if live.ever_stored {
             Erase::SignIn(live.record.sign_in.clone())
         } else {
-            Erase::NotAfter(live.record.started_at)
+            Erase::NotAfter(live.record.started_at, None)
         };
         self.pending_erase = Some(PendingErase { erase, revocation, by_user: false, generation });
         self.forget_retries();
@@ -420,7 +423,7 @@ impl State {
             upcoming.push((When::Wall(self.local(at)), Duty::End(EndReason::Inactive)));
         }
         if let (Some(token), Some(refresh), true) =
-            (live.record.expires_at, live.record.refresh_expires_at, self.skew_known)
+            (live.record.expires_at, live.record.refresh_expires_at, self.skew_known && !live.peers_are_ahead)
         {
             let at = token.max(refresh);
             upcoming.push((When::Wall(self.local(at).max(at)), Duty::End(EndReason::Expired)));

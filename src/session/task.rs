@@ -26,6 +26,7 @@ impl SessionManager {
         let mut settled_at = Duration::ZERO;
         loop {
             inner.update(|_, _| ());
+            inner.hear_logout();
             if inner.peers_have_news() {
                 inner.start(Job::News);
             }
@@ -77,7 +78,7 @@ impl Inner {
             // A look applies the deadline.
             Duty::End(_) | Duty::Look => self.update(|_, _| ()),
             Duty::Warn => {
-                self.ask_peers_for_activity();
+                self.ask_peers();
                 self.update(|state, now| state.warn(&self.policy, now));
             }
             Duty::Start(job) => self.start(job),

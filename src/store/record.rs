@@ -37,6 +37,11 @@ impl SignInId {
         Self(input.finish().as_ref()[..16].iter().map(|b| format!("{b:02x}")).collect())
     }
 
+    /// The one that is called so, by the word of another process.
+    pub(crate) fn named(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

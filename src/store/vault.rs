@@ -90,8 +90,9 @@ impl Expect {
 pub(crate) enum Erase {
     /// This sign-in's entry: another process may have signed in anew.
     SignIn(SignInId),
-    /// Whatever is there, whose revocation is noted too, but not what another process began later than this.
-    NotAfter(Timestamp),
+    /// Whatever is there, whose revocation is noted too, but not what another process began later than this; unless it is
+    /// the one that was there then, by the word of whoever wrote it: clocks differ.
+    NotAfter(Timestamp, Option<SignInId>),
     /// An entry that cannot be read, unless somebody has replaced it meanwhile.
     Damaged,
 }
@@ -113,16 +114,6 @@ pub(crate) fn kept(record: &SessionRecord) -> String {
 
 /// What the bulletin says of an entry that is not there.
 pub(crate) const NOTHING_KEPT: &str = "-";
-
-/// What it says once somebody has signed out at `at`: everything that began before is over, stored or not.
-pub(crate) fn signed_out(at: Timestamp) -> String {
-    format!("{NOTHING_KEPT} {}", at.0)
-}
-
-/// When somebody has signed out, if that is what the bulletin says.
-pub(crate) fn signed_out_at(line: &str) -> Option<Timestamp> {
-    line.strip_prefix(NOTHING_KEPT)?.trim_start().parse().ok().map(Timestamp)
-}
 
 #[derive(Debug)]
 pub(crate) struct Vault {
@@ -229,10 +220,12 @@ impl Vault {
                     (Erase::Damaged, stored) if stored != Stored::Unreadable(Unreadable::Corrupt) => {
                         return noted.map(|()| found);
                     }
-                    (Erase::NotAfter(at), Stored::Session(there)) if there.started_at > *at => {
+                    (Erase::NotAfter(at, named), Stored::Session(there))
+                        if there.started_at > *at && named.as_ref() != Some(&there.sign_in) =>
+                    {
                         return noted.map(|()| found);
                     }
-                    (Erase::NotAfter(_), Stored::Session(there)) => {
+                    (Erase::NotAfter(..), Stored::Session(there)) => {
                         // Erased even if this fails: an entry that stays is worse than a server that is not told.
                         noted = noted.and(note(store, there.revocation()));
                         found = Some(there.revocation());
@@ -240,10 +233,7 @@ impl Vault {
                     _ => {}
                 }
                 store.erase(Slot::Session)?;
-                match erase {
-                    Erase::NotAfter(at) => bulletin.post(&signed_out(at)),
-                    Erase::SignIn(_) | Erase::Damaged => bulletin.post(NOTHING_KEPT),
-                }
+                bulletin.post(NOTHING_KEPT);
                 noted.map(|()| found)
             })
             .await
@@ -259,12 +249,12 @@ impl Vault {
             .await
     }
 
-    /// Forgets a revocation that was delivered, and those that do not matter any more at `now`.
+    /// Forgets a revocation that was delivered, answers what is left, and forgets those that do not matter any more at `now`.
     pub(crate) async fn settle_revocation(
         &self,
         delivered: SessionId,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<Revocation>, StoreError> {
         let lock = self.lock.clone();
         self.worker
             .run(Urgency::MustHappen, move |store| {
@@ -272,10 +262,11 @@ impl Vault {
                 let mut waiting = read_revocations(store)?;
                 waiting.retain(|r| r.session_id != delivered && r.expires_at > now);
                 if waiting.is_empty() {
-                    store.erase(Slot::Revocations)
+                    store.erase(Slot::Revocations)?;
                 } else {
-                    store.write(Slot::Revocations, &outbox::to_bytes(&waiting))
+                    store.write(Slot::Revocations, &outbox::to_bytes(&waiting))?;
                 }
+                Ok(waiting)
             })
             .await
     }

@@ -461,9 +461,18 @@ impl Device {
             self.ensure_running(0);
         }
         let violations = world.oracle().violations.len();
-        // Who has just heard of a session by another process verifies it first.
         self.look(0).await;
-        tokio::time::sleep(2 * MINUTE).await;
+        // Everything is stored by now, and what others have left behind is read at a start.
+        for app in &mut self.apps {
+            if let Some(app) = app.take() {
+                app.process.kill("to start anew");
+            }
+        }
+        for _ in 0..10 {
+            self.ensure_running(0);
+            self.touch(0);
+            tokio::time::sleep(2 * MINUTE).await;
+        }
         let Some(app) = &self.apps[0] else { return };
         let name = app.process.name().to_owned();
         let Some(session) = app.does(|manager| async move { manager.session().await }).done().await else {
