@@ -92,7 +92,7 @@ impl Inner {
         }
     }
 
-    fn last_logout(&self) -> Option<(Timestamp, String)> {
+    pub(super) fn last_logout(&self) -> Option<(Timestamp, String)> {
         let line = self.signed_out.read()?;
         let (at, kept) = line.split_once(' ')?;
         Some((Timestamp(at.parse().ok()?), kept.to_owned()))
@@ -130,10 +130,20 @@ impl Inner {
     }
 
     /// When the user of `sign_in` was last active in another process.
-    pub(super) fn activity_of_peers(&self, sign_in: &SignInId) -> Option<Timestamp> {
+    fn activity_of_peers(&self, sign_in: &SignInId) -> Option<Timestamp> {
+        let (at, whose) = self.posted_activity()?;
+        (whose == sign_in.as_str()).then_some(at)
+    }
+
+    /// When any user was last active in any process.
+    pub(super) fn last_activity(&self) -> Option<Timestamp> {
+        self.posted_activity().map(|(at, _)| at)
+    }
+
+    fn posted_activity(&self) -> Option<(Timestamp, String)> {
         let line = self.activity.read()?;
         let (at, whose) = line.split_once(' ')?;
-        (whose == sign_in.as_str()).then(|| at.parse().ok().map(Timestamp))?
+        Some((Timestamp(at.parse().ok()?), whose.to_owned()))
     }
 
     /// Before a deadline ends a session the other processes are asked: the user may have been active in one of them, or

@@ -87,6 +87,11 @@ impl Remembered {
         self.activity.as_ref().filter(|(id, _)| id == sign_in.as_str()).map(|(_, at)| *at)
     }
 
+    /// When any user was last active.
+    pub(super) fn last_activity(&self) -> Option<Timestamp> {
+        self.activity.as_ref().map(|(_, at)| *at)
+    }
+
     /// Why `record` is over, if its end was decided and only the keychain could not be told.
     pub(super) fn why_over(&self, record: &SessionRecord) -> Option<EndReason> {
         let remembered = self.ended.iter().find(|end| end.sign_in == record.sign_in).map(|end| end.reason);

@@ -24,6 +24,11 @@ use crate::{
 impl Inner {
     /// Reads the keychain and makes what it holds the session, unless somebody signed in or out meanwhile.
     pub(super) async fn restore(self: Arc<Self>) {
+        // It is no earlier than anything that was noted: what the user does before the keychain answers, a logout above
+        // all, is to be dated right even if the clock was set back meanwhile.
+        for noted in self.last_activity().into_iter().chain(self.remembered().last_activity()) {
+            self.update_quietly(|state, now| state.not_before(noted, now));
+        }
         let generation = self.generation();
         let loaded = self.vault.load().await;
         let remembered = self.remembered();
@@ -214,11 +219,13 @@ impl Inner {
         use crate::store::vault::{Commit, Expect};
 
         let generation = self.generation();
-        let Ok((_, (record, ever_stored))) =
-            self.with_live(|live, _, _| (live.record.clone(), live.ever_stored))
-        else {
-            return;
-        };
+        // Who else reads it should know what we know.
+        let current = self.update_live(generation, |state, _| {
+            let live = state.live_mut()?;
+            Arc::make_mut(&mut live.record).last_active_at = live.last_active_at;
+            Some((live.record.clone(), live.ever_stored))
+        });
+        let Ok(Some((record, ever_stored))) = current else { return };
         let expect = if ever_stored {
             Expect::Older { sign_in: record.sign_in.clone(), rotation: record.rotation }
         } else {

@@ -91,7 +91,14 @@ impl Inner {
     pub(super) async fn erase(self: Arc<Self>) {
         let Some(pending) = self.read(|state, _| state.pending_erase.clone()) else { return };
         let guard = self.guard(pending.generation);
-        let outcome = self.vault.end(pending.erase, pending.revocation, Some(guard)).await;
+        // Whoever has signed in since with an earlier time has shown that ours was wrong.
+        let erase = match (pending.erase, self.last_logout()) {
+            (Erase::NotAfter(at, named), Some((noted, _))) if pending.by_user => {
+                Erase::NotAfter(at.min(noted), named)
+            }
+            (erase, _) => erase,
+        };
+        let outcome = self.vault.end(erase, pending.revocation, Some(guard)).await;
         // With a newer generation the erase was passed over, which is no erase.
         if pending.by_user && outcome.is_ok() && self.generation() == pending.generation {
             self.log_signed_out(None);

@@ -503,7 +503,7 @@ impl Oracle {
                 truth.clock_moved || self.policy.max_lifetime.is_some_and(|max| age >= max)
             }
             Some(EndReason::Revoked | EndReason::Expired) if truth.verdict => {
-                if state != Some(SessionState::Active) || ended_elsewhere {
+                if state != Some(SessionState::Active) || ended_elsewhere || truth.replaced {
                     true
                 } else {
                     // The service has the session, and refused the token: it was lost.
