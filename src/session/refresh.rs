@@ -291,6 +291,7 @@ impl Inner {
         let random = self.random();
         self.update_live(generation, |state, now| {
             state.counters.refreshes += 1;
+            state.witness(claims.as_ref().and_then(Claims::issued_at), now);
             let record = Arc::new(record);
             if let Some(live) = state.live_mut() {
                 live.set_tokens(record, claims);
@@ -339,6 +340,7 @@ impl Inner {
         };
         let record = Arc::new(self.completed(record, claims.as_ref()));
         let due = self.update_live(generation, |state, now| {
+            state.witness(claims.as_ref().and_then(Claims::issued_at), now);
             let server_now = state.server_now(now);
             let live = state.live_mut()?;
             live.last_active_at = live.last_active_at.max(record.last_active_at.min(server_now));
@@ -384,6 +386,7 @@ impl Inner {
                 return;
             }
             self.next_generation(state);
+            state.witness(claims.as_ref().and_then(Claims::issued_at), now);
             let live = Live::stored(record, claims, state.server_now(now), random);
             state.phase = Phase::SignedOut(None);
             state.sign_in(live, Storage::Keychain, None);

@@ -134,8 +134,8 @@ impl Inner {
                 let logged = remembered.activity(&record.sign_in);
                 let known = [Some(record.started_at), Some(record.last_active_at), logged];
                 let checked = self.check_restored(&record);
-                let issued = checked.as_ref().ok().and_then(|claims| claims.as_ref()?.issued_at());
-                for moment in known.into_iter().chain([issued]).flatten() {
+                state.witness(checked.as_ref().ok().and_then(|claims| claims.as_ref()?.issued_at()), now);
+                for moment in known.into_iter().flatten() {
                     state.not_before(moment, now);
                 }
                 let server_now = state.server_now(now);

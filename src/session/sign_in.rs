@@ -267,6 +267,7 @@ impl Inner {
                 state.owe(old.revocation());
             }
             state.waiting.retain(|waiting| waiting.session_id != record.tokens.session_id);
+            state.witness(verified.session.issued_at(), now);
             let server_now = state.server_now(now);
             let mut live = Live::new(record.clone(), Some(verified.session), server_now, jitter);
             live.noted_with_skew = Some(state.skew_ms);

@@ -143,6 +143,19 @@ impl State {
         now.wall.shifted(self.skew_ms)
     }
 
+    /// A token that was issued at `issued` has been verified: it is no earlier by the server's time, whatever was thought.
+    pub(crate) fn witness(&mut self, issued: Option<Timestamp>, now: Now) {
+        let Some(issued) = issued else { return };
+        let behind = issued.0.saturating_sub(self.server_now(now).0);
+        if behind > SKEW_TOLERANCE_MS {
+            self.skew_ms = self.skew_ms.saturating_add(behind);
+            let (skew_ms, server_now) = (self.skew_ms, self.server_now(now));
+            if let Some(live) = self.live_mut() {
+                live.server_time_corrected(skew_ms, server_now);
+            }
+        }
+    }
+
     /// A moment that has surely come: both the machine's clock and the server's say so, and the latter has been learned
     /// since the former last moved. Until then none has: nothing is given up for a clock that is wrong.
     pub(crate) fn surely_now(&self, now: Now) -> Timestamp {

@@ -145,6 +145,8 @@ impl SessionStore for Reached {
         self.keychain.values().insert(slot, Zeroizing::new(value.to_vec()));
         if slot == Slot::Session {
             self.world.oracle().wrote(value, &self.world);
+        } else {
+            self.world.oracle().noted(value);
         }
         self.world.tell(|| format!("{} wrote {slot:?}", self.process.name()));
         self.process.step("after a write");

@@ -12,7 +12,7 @@ use tauri_plugin_otpless::{
     engine::{Policy, Response},
 };
 
-use crate::{network::Call, world::World};
+use crate::{keychain::Mood, network::Call, world::World};
 
 /// Clocks agree within this: `Date` has whole seconds, and the engine takes less than 5 s for none.
 const CLOCK_SLACK: Duration = Duration::from_secs(10);
@@ -58,6 +58,8 @@ struct Truth {
     verdict: bool,
     damaged: bool,
     ever_stored: bool,
+    /// Whether the keychain knows, or has every reason to, that it is over and the service must be told.
+    owed: bool,
     clock_moved: bool,
     exchanges: Vec<Exchange>,
     refresh_expires: Timestamp,
@@ -182,6 +184,7 @@ impl Oracle {
                 verdict: false,
                 damaged: false,
                 ever_stored: false,
+                owed: false,
                 clock_moved: world.clock_error_ms() != 0,
                 exchanges: Vec::new(),
                 refresh_expires: now + world.scenario.refresh_token,
@@ -225,6 +228,7 @@ impl Oracle {
             if let Some(truth) = self.truths.get_mut(user) {
                 truth.ended = true;
                 truth.final_since.get_or_insert(world.awake());
+                truth.owed |= world.moods.now() == Mood::Well;
             }
             if let Some(seen) = self.seen.get_mut(process) {
                 seen.over.insert(user.clone());
@@ -239,6 +243,14 @@ impl Oracle {
     pub(crate) fn damaged(&mut self) {
         for truth in self.truths.values_mut() {
             truth.damaged = true;
+        }
+    }
+
+    /// The keychain has taken a list of revocations.
+    pub(crate) fn noted(&mut self, bytes: &[u8]) {
+        let holds = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        for truth in self.truths.values_mut() {
+            truth.owed |= holds(&truth.session_id);
         }
     }
 
@@ -472,6 +484,7 @@ impl Oracle {
         if let Some(truth) = self.truths.get_mut(user) {
             truth.ended = true;
             truth.final_since.get_or_insert(world.awake());
+            truth.owed |= world.moods.now() == Mood::Well;
         }
         if let Some(seen) = self.seen.get_mut(process) {
             seen.over.insert(user.to_owned());
@@ -604,7 +617,7 @@ impl Oracle {
         (self.truths.iter())
             .filter(|(user, truth)| {
                 // What is damaged does not say any more which session it was.
-                truth.ended && truth.ever_stored && !truth.damaged && !shown.contains(*user)
+                truth.ended && truth.owed && truth.ever_stored && !truth.damaged && !shown.contains(*user)
             })
             .map(|(user, truth)| (user.clone(), truth.session_id.clone()))
             .collect()
