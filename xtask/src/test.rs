@@ -21,7 +21,7 @@ pub const STEPS: &[Step] = &[
         about: "the npm package type-checks, builds and passes its tests",
         run: frontend::test_package,
     },
-    Step { name: "ui", about: "the demo's page builds", run: frontend::page },
+    Step { name: "ui", about: "the demo's page builds and passes its tests", run: frontend::test_page },
     Step { name: "clippy", about: "clippy, with every warning an error, also as in a release", run: clippy },
     Step { name: "rust", about: "unit, contract, IPC and keychain tests", run: rust },
     Step { name: "doc", about: "rustdoc, with every warning an error", run: documentation },

@@ -1,0 +1,203 @@
+/** The rows of the timeline: what each of them draws for a history, on a scale. */
+import type { SessionStorage } from "tauri-plugin-otpless-api";
+
+import type { History, Span, Status, Token } from "./history.js";
+import { position, type Scale } from "./scale.js";
+import { bar, line, mark, svg, text } from "./svg.js";
+import { statusShort } from "./words.js";
+
+/** Where to draw: moments across, the row's middle down. */
+export interface Place {
+  x: (at: number) => number;
+  middle: number;
+  /** Where the present and the edges are. */
+  now: number;
+  left: number;
+  right: number;
+}
+
+export interface Row {
+  name: string;
+  draw: (history: History, place: Place) => Element[];
+}
+
+/** About the width of a letter in the drawing's own size. */
+const LETTER = 6.2;
+const BAR = 15;
+const LANE = 7;
+
+export const ROWS: readonly Row[] = [
+  { name: "Session", draw: ({ statuses }, place) => spans(statuses, place, session) },
+  { name: "Session token", draw: ({ tokens }, place) => tokenBars(tokens, place) },
+  { name: "Refresh token", draw: ({ refreshTokens }, place) => tokenBars(refreshTokens, place) },
+  { name: "Renewals", draw: renewals },
+  { name: "Activity", draw: ({ activity }, place) => visible(activity, place).map((at) => mark("active", place.x(at), place.middle)) },
+  { name: "Deadlines", draw: deadlines },
+  { name: "Failures", draw: failures },
+  { name: "Storage", draw: ({ storages }, place) => spans(storages, place, storage) },
+];
+
+/** The failures that have a number in the drawing, and their words below it. */
+export function numbered({ failures }: History): History["failures"] {
+  return failures.slice(-3);
+}
+
+/** The moments at which something is due. */
+export function dueTimes({ latest: { session, diagnostics } }: History): number[] {
+  const { status, expiresAt, refreshExpiresAt, inactivityDeadline, lifetimeDeadline } = session;
+  const next = status === "signedOut" ? undefined : diagnostics?.nextRefreshAt;
+  return [expiresAt, refreshExpiresAt, inactivityDeadline, lifetimeDeadline, next].filter((at) => at !== undefined);
+}
+
+interface Look {
+  kind: string;
+  /** From the longest to the shortest, of which the first that fits is used. */
+  names: string[];
+  hatched?: string;
+  thin?: boolean;
+}
+
+function session(what: Status): Look {
+  switch (what.status) {
+    case "active":
+      return { kind: "bar good", names: ["active"] };
+    case "stale":
+      return { kind: "bar warn", names: ["stale"], hatched: "hatched-warn" };
+    case "restoring":
+      return { kind: "bar unknown", names: ["restoring"] };
+    case "signedOut":
+      return { kind: "over", names: [statusShort(what), what.endReason ?? "signed out"], thin: true };
+  }
+}
+
+function storage(what: SessionStorage): Look {
+  switch (what) {
+    case "keychain":
+      return { kind: "bar good", names: ["keychain"] };
+    case "ephemeral":
+      return { kind: "bar warn", names: ["memory only", "memory"], hatched: "hatched-warn" };
+    case "unavailable":
+      return { kind: "bar bad", names: ["unavailable", "no answer"] };
+  }
+}
+
+function spans<T>(all: readonly Span<T>[], place: Place, look: (what: T) => Look): Element[] {
+  const drawn: Element[] = [];
+  for (const { from, to, what } of all) {
+    const [x1, x2] = [place.x(from), to === undefined ? place.now : place.x(to)];
+    if (x2 <= place.left) {
+      continue;
+    }
+    const { kind, names, hatched, thin } = look(what);
+    if (thin) {
+      drawn.push(line(x1, place.middle, x2, place.middle, kind));
+      if (from > 0 && x1 > place.left) {
+        drawn.push(mark("end", x1, place.middle));
+      }
+    } else {
+      const shape = bar(x1, x2, place.middle - BAR / 2, BAR, kind);
+      if (hatched) {
+        shape.setAttribute("fill", `url(#${hatched})`);
+      }
+      drawn.push(shape);
+    }
+    const room = x2 - x1 - (thin ? 14 : 6);
+    const name = names.find((candidate) => candidate.length * LETTER <= room);
+    if (name !== undefined) {
+      const width = name.length * LETTER + 6;
+      const at = thin ? x1 + 9 : (x1 + x2) / 2 - width / 2;
+      // On a hatching or a line letters need a ground of their own.
+      if (thin || hatched) {
+        drawn.push(svg("rect", { x: at, y: place.middle - 7, width, height: 14, rx: 3, class: "ground" }));
+      }
+      drawn.push(text(at + width / 2, place.middle + 4, name, `inside ${kind}`));
+    }
+  }
+  return drawn;
+}
+
+/** Tokens overlap, since each is renewed before it expires: every other one is in the lower lane. */
+function tokenBars(tokens: readonly Token[], place: Place): Element[] {
+  const drawn: Element[] = [];
+  for (const [index, { from, to, expiresAt }] of tokens.entries()) {
+    const y = place.middle + (index % 2 === 0 ? -LANE - 1 : 1);
+    const [x1, end, until] = [place.x(from), place.x(expiresAt), to === undefined ? undefined : place.x(to)];
+    if (Math.max(end, until ?? 0) <= place.left) {
+      continue;
+    }
+    const used = Math.min(end, until ?? end);
+    if (end > used + 1) {
+      drawn.push(bar(used, end, y, LANE, "bar spare"));
+    }
+    drawn.push(bar(x1, used, y, LANE, "bar token"));
+    if (until === undefined || expiresAt <= (to ?? 0)) {
+      drawn.push(line(end, y - 3, end, y + LANE + 3, "expiry"));
+    }
+  }
+  return drawn;
+}
+
+function renewals({ refreshes, latest: { session, diagnostics } }: History, place: Place): Element[] {
+  const drawn = visible(refreshes, place, ({ at }) => at).map(({ at, ok }) =>
+    mark(ok ? "done" : "failed", place.x(at), place.middle),
+  );
+  const next = session.status === "signedOut" ? undefined : diagnostics?.nextRefreshAt;
+  // What is overdue is due now.
+  return next === undefined ? drawn : [...drawn, mark("next", Math.max(place.x(next), place.now), place.middle)];
+}
+
+function deadlines({ warnings, latest: { session } }: History, place: Place): Element[] {
+  const drawn: Element[] = [];
+  const lanes = [
+    [session.inactivityDeadline, session.lastActiveAt, "inactivity", -7],
+    [session.lifetimeDeadline, session.startedAt, "lifetime", 7],
+  ] as const;
+  for (const [index, { from, to }] of warnings.entries()) {
+    const stands = to === undefined && index === warnings.length - 1 ? session.expiringAt : to;
+    const x2 = place.x(stands ?? from);
+    if (x2 > place.left) {
+      const warning = bar(place.x(from), x2, place.middle - 12, 10, "bar warn");
+      warning.setAttribute("fill", "url(#hatched-warn)");
+      drawn.push(warning);
+    }
+  }
+  for (const [at, from, name, lane] of lanes) {
+    if (at !== undefined && from !== undefined) {
+      const [x1, x2, y] = [place.x(from), place.x(at), place.middle + lane];
+      drawn.push(line(x1, y, x2 - 9, y, "leading"), mark("flag", x2, y));
+      const width = name.length * LETTER;
+      drawn.push(
+        svg("rect", { x: x2 - 14 - width, y: y - 7, width: width + 3, height: 14, rx: 3, class: "ground" }),
+        text(x2 - 13 - width / 2, y + 4, name, "inside"),
+      );
+    }
+  }
+  return drawn;
+}
+
+function failures(history: History, place: Place): Element[] {
+  const numbers = numbered(history);
+  const drawn: Element[] = [];
+  let taken = -Infinity;
+  for (const failure of visible(history.failures, place, ({ at }) => at)) {
+    const x = place.x(failure.at);
+    drawn.push(mark("failed", x, place.middle));
+    const number = numbers.indexOf(failure) + 1;
+    if (number > 0 && x > taken + 16) {
+      drawn.push(text(x + 11, place.middle + 4, String(number), "number"));
+      taken = x;
+    }
+  }
+  return drawn;
+}
+
+/** Those within the window; what is older would pile up at its edge. */
+function visible<T>(all: readonly T[], place: Place, moment: (of: T) => number = (of) => of as number): T[] {
+  return all.filter((one) => place.x(moment(one)) > place.left);
+}
+
+/** The place of a row on a scale that is `width` wide from `left` on. */
+export function placeOf(scale: Scale, left: number, width: number, middle: number): Place {
+  const x = (at: number): number => left + position(scale, at) * width;
+  return { x, middle, now: x(scale.now), left, right: left + width };
+}
