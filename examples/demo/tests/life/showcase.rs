@@ -130,18 +130,18 @@ async fn rehearse(stage: &mut Stage, story: &mut Story) {
     app.shows_one_of("status", &["stale"], RETRY_BOUND).await;
     app.shows("why", "network").await;
     app.timeline_says("Failures: Renewal at").await;
-    story.rehearsed(&app, "server-down", "The server is down: the session is stale, and says why.").await;
+    story.timeline(&app, "server-down", "The server is down: the session is stale, and says why.").await;
 
     app.click("server-down").await;
     app.shows_one_of("status", &["active"], RETRY_BOUND).await;
     app.timeline_says(", then active from").await;
-    story.rehearsed(&app, "server-back", "The server is back: nobody had to sign in again.").await;
+    story.timeline(&app, "server-back", "The server is back: nobody had to sign in again.").await;
 
     app.click("keychain-locked").await;
     app.shows_one_of("storage", &["ephemeral"], RETRY_BOUND).await;
     app.timeline_says("in memory only from").await;
     story
-        .rehearsed(&app, "keychain-locked", "The keychain is locked: the renewed session is in memory only.")
+        .timeline(&app, "keychain-locked", "The keychain is locked: the renewed session is in memory only.")
         .await;
     app.click("keychain-locked").await;
     app.shows_one_of("storage", &["keychain"], RETRY_BOUND).await;
@@ -152,7 +152,7 @@ async fn rehearse(stage: &mut Stage, story: &mut Story) {
     app.shows("why", "unavailable").await;
     app.timeline_says("Storage: unavailable from").await;
     story
-        .rehearsed(&app, "locked-at-start", "Started with a locked keychain: not known is not signed out.")
+        .timeline(&app, "locked-at-start", "Started with a locked keychain: not known is not signed out.")
         .await;
     app.click("keychain-locked").await;
     app.shows_one_of("status", &["active"], RETRY_BOUND).await;
@@ -162,16 +162,21 @@ async fn rehearse(stage: &mut Stage, story: &mut Story) {
     app.timeline_says("Renewals: 1 done").await;
     app.shows("status", "active").await;
     story
-        .rehearsed(&app, "slept", "Unlocked; then the machine slept for 8 hours: renewed a moment after.")
+        .timeline(&app, "slept", "Unlocked; then the machine slept for 8 hours: renewed a moment after.")
         .await;
 
+    app.resize(480, 900).await;
+    story.timeline(&app, "narrow", "The same in a window as narrow as a phone.").await;
+    app.resize(1100, 780).await;
+
     // The maximum lifetime is a day.
-    for _ in 0..2 {
+    for hours in [16, 24] {
         app.click("sleep").await;
+        app.shows("slept", &(hours * 60 * 60 * 1000).to_string()).await;
     }
     app.shows("end-reason", "lifetime").await;
     app.timeline_says("signed out (lifetime) from").await;
-    story.rehearsed(&app, "lifetime", "Two more nights: the session has reached its maximum lifetime.").await;
+    story.timeline(&app, "lifetime", "Two more nights: the session has reached its maximum lifetime.").await;
     app.close().await;
 }
 
@@ -206,11 +211,11 @@ impl Story {
         self.add(&app.picture().await, name, what);
     }
 
-    /// A picture of the session, the switches and the timeline.
+    /// A picture from the timeline downwards.
     #[cfg(debug_assertions)]
-    async fn rehearsed(&mut self, app: &App, name: &str, what: &str) {
-        app.run("scrollTo(0, document.getElementById('session-title').getBoundingClientRect().top + scrollY - 20)", vec![])
-            .await;
+    async fn timeline(&mut self, app: &App, name: &str, what: &str) {
+        let there = "document.getElementById('timeline-card').scrollIntoView({ block: 'start' })";
+        app.run(there, vec![]).await;
         self.picture(app, name, what).await;
     }
 

@@ -37,14 +37,14 @@ test("every session token is a bar, and the one before it ends where it was repl
     sample(10 * SECOND, { expiresAt: START + 30 * SECOND }),
   );
   assert.deepEqual(tokens, [
-    { from: START, to: START + 10 * SECOND, expiresAt: START + 20 * SECOND },
+    { from: START, to: START + 10 * SECOND, ended: false, expiresAt: START + 20 * SECOND },
     { from: START + 10 * SECOND, expiresAt: START + 30 * SECOND },
   ]);
 });
 
 test("with the session its token ends", () => {
   const { tokens } = historyOf(sample(0), { ...sample(9 * SECOND), session: { status: "signedOut", revision: 2, storage: "keychain" } });
-  assert.deepEqual(tokens, [{ from: START, to: START + 9 * SECOND, expiresAt: START + 20 * SECOND }]);
+  assert.deepEqual(tokens, [{ from: START, to: START + 9 * SECOND, ended: true, expiresAt: START + 20 * SECOND }]);
 });
 
 test("renewals, checks and the keychain's refusals are noted once, with their words", () => {

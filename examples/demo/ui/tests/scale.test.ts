@@ -57,8 +57,8 @@ test("what is due soon is drawn at the pace of the past", () => {
   assert.ok(Math.abs(past - soon) < 1e-9);
 });
 
-test("a page that has just been opened shows a minute, one that is open for hours the last twenty", () => {
-  assert.equal(beginning(scaleFor(historyOf(sample(0)), START, [])), START - MINUTE);
+test("a page that has just been opened shows half a minute, one that is open for hours the last twenty", () => {
+  assert.equal(beginning(scaleFor(historyOf(sample(0)), START, [])), START - 30 * SECOND);
   const long = historyOf(sample(0), sample(3 * HOUR));
   assert.equal(beginning(scaleFor(long, START + 3 * HOUR, [])), START + 3 * HOUR - 20 * MINUTE);
   assert.equal(position(scaleFor(long, START + 3 * HOUR, []), START), 0, "what is older stands at the edge");

@@ -169,6 +169,18 @@ impl App {
         self.page.switch_to_window(window).await.expect("the driver turns to a window");
     }
 
+    /// Makes the window this large, and waits until the page is.
+    pub(crate) async fn resize(&self, width: u32, height: u32) {
+        bounded("a new size", ANSWER_BOUND, self.page.set_window_size(width, height))
+            .await
+            .expect("the driver resizes windows");
+        eventually("the page has the new width", ANSWER_BOUND, async || {
+            let now = self.run("return innerWidth", vec![]).await;
+            if now.as_u64() == Some(width.into()) { Ok(()) } else { Err(now) }
+        })
+        .await;
+    }
+
     /// `kill -9`: no chance to write, to say goodbye or to clean up.
     pub(crate) async fn kill(self) {
         self.driver.kill_app().await;

@@ -9,7 +9,8 @@ import { hatching, line, svg, text } from "./svg.js";
 const WIDE = 480;
 const BESIDE = 96;
 const TOP = 22;
-const BOTTOM = 36;
+const BOTTOM = 22;
+const SECOND_LINE = 13;
 const MARGIN = 6;
 
 /** Distances between the marks of the axis, in seconds: the closest that leaves room for the times is used. */
@@ -22,10 +23,11 @@ export function draw(drawing: SVGSVGElement, history: History, now: number, widt
   const wide = width >= WIDE;
   const left = wide ? BESIDE : MARGIN;
   const across = width - left - MARGIN;
-  const rowHeight = wide ? 34 : 48;
+  const rowHeight = wide ? 30 : 46;
   const bottom = TOP + ROWS.length * rowHeight;
-  const height = bottom + BOTTOM;
   const scale = scaleFor(history, now, dueTimes(history));
+  const crowded = ((1 - scale.laterFrom) * across) / scale.later.length < LATER_WIDTH;
+  const height = bottom + BOTTOM + (crowded ? SECOND_LINE : 0);
   const x = (at: number): number => left + position(scale, at) * across;
 
   const back: Element[] = [];
@@ -37,7 +39,7 @@ export function draw(drawing: SVGSVGElement, history: History, now: number, widt
     const room = left + across - from;
     back.push(text(from + 4, TOP - 8, room > 120 ? "later, not to scale" : "later", "caption start"));
   }
-  back.push(...axis(scale, x, left, bottom), ...laterAxis(scale, x, across * 0.1, bottom));
+  back.push(...axis(scale, x, left, bottom), ...laterAxis(scale, x, crowded, bottom));
   const opened = x(history.since);
   if (opened > left + 1) {
     back.push(line(opened, TOP, opened, bottom, "opened"));
@@ -82,12 +84,12 @@ function axis(scale: Scale, x: (at: number) => number, left: number, bottom: num
 }
 
 /** How far away it is, below each step of what comes later; in two heights where they stand close. */
-function laterAxis(scale: Scale, x: (at: number) => number, step: number, bottom: number): Element[] {
+function laterAxis(scale: Scale, x: (at: number) => number, crowded: boolean, bottom: number): Element[] {
   return scale.later.flatMap((at, index) => {
     const here = x(at);
-    const low = step < LATER_WIDTH && index % 2 === 1;
+    const low = crowded && index % 2 === 1;
     const what = `in ${span(at - scale.now).split(" ").slice(0, 2).join(" ")}`;
-    return [line(here, TOP, here, bottom + (low ? 17 : 4), "grid"), text(here, bottom + (low ? 29 : 16), what, "time")];
+    return [line(here, TOP, here, bottom + (low ? 4 + SECOND_LINE : 4), "grid"), text(here, bottom + (low ? 16 + SECOND_LINE : 16), what, "time")];
   });
 }
 

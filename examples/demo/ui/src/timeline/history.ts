@@ -32,6 +32,8 @@ export interface Token {
   from: number;
   /** When it stopped being the one in use, because another came or the session ended. */
   to?: number;
+  /** Whether it stopped because the session ended; otherwise another took its place. */
+  ended?: boolean;
   expiresAt: number;
 }
 
@@ -152,8 +154,9 @@ function issued(tokens: Token[], expiresAt: number | undefined, at: number): Tok
   if (open && expiresAt !== undefined && Math.abs(last.expiresAt - expiresAt) < 1000) {
     return tokens;
   }
-  const before = open ? [...tokens.slice(0, -1), { ...last, to: at }] : tokens;
-  return expiresAt === undefined ? before : kept([...before, { from: at, expiresAt }]);
+  const ended = expiresAt === undefined;
+  const before = open ? [...tokens.slice(0, -1), { ...last, to: at, ended }] : tokens;
+  return ended ? before : kept([...before, { from: at, expiresAt }]);
 }
 
 function noted(moments: number[], at: number | undefined): number[] {

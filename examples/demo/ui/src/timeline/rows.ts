@@ -28,8 +28,8 @@ const LANE = 7;
 
 export const ROWS: readonly Row[] = [
   { name: "Session", draw: ({ statuses }, place) => spans(statuses, place, session) },
-  { name: "Session token", draw: ({ tokens }, place) => tokenBars(tokens, place) },
-  { name: "Refresh token", draw: ({ refreshTokens }, place) => tokenBars(refreshTokens, place) },
+  { name: "Session token", draw: ({ tokens }, place) => tokenBars(tokens, place, true) },
+  { name: "Refresh token", draw: ({ refreshTokens }, place) => tokenBars(refreshTokens, place, false) },
   { name: "Renewals", draw: renewals },
   { name: "Activity", draw: ({ activity }, place) => visible(activity, place).map((at) => mark("active", place.x(at), place.middle)) },
   { name: "Deadlines", draw: deadlines },
@@ -55,6 +55,8 @@ interface Look {
   names: string[];
   hatched?: string;
   thin?: boolean;
+  /** Whether something ended when this began. */
+  end?: boolean;
 }
 
 function session(what: Status): Look {
@@ -66,7 +68,7 @@ function session(what: Status): Look {
     case "restoring":
       return { kind: "bar unknown", names: ["restoring"] };
     case "signedOut":
-      return { kind: "over", names: [statusShort(what), what.endReason ?? "signed out"], thin: true };
+      return { kind: "over", names: [statusShort(what), what.endReason ?? "signed out"], thin: true, end: what.endReason !== undefined };
   }
 }
 
@@ -88,10 +90,10 @@ function spans<T>(all: readonly Span<T>[], place: Place, look: (what: T) => Look
     if (x2 <= place.left) {
       continue;
     }
-    const { kind, names, hatched, thin } = look(what);
+    const { kind, names, hatched, thin, end } = look(what);
     if (thin) {
       drawn.push(line(x1, place.middle, x2, place.middle, kind));
-      if (from > 0 && x1 > place.left) {
+      if (end && x1 > place.left) {
         drawn.push(mark("end", x1, place.middle));
       }
     } else {
@@ -101,32 +103,38 @@ function spans<T>(all: readonly Span<T>[], place: Place, look: (what: T) => Look
       }
       drawn.push(shape);
     }
-    const room = x2 - x1 - (thin ? 14 : 6);
-    const name = names.find((candidate) => candidate.length * LETTER <= room);
+    // What it is now is always said, if need be beside the bar.
+    const present = to === undefined;
+    const room = (thin && present ? place.right : x2) - x1 - (thin ? 14 : 6);
+    const inside = names.find((candidate) => candidate.length * LETTER <= room);
+    const name = inside ?? (present ? names.at(-1) : undefined);
     if (name !== undefined) {
       const width = name.length * LETTER + 6;
-      const at = thin ? x1 + 9 : (x1 + x2) / 2 - width / 2;
+      const left = inside === undefined ? x2 + 4 : thin ? x1 + 9 : (x1 + x2) / 2 - width / 2;
       // On a hatching or a line letters need a ground of their own.
-      if (thin || hatched) {
-        drawn.push(svg("rect", { x: at, y: place.middle - 7, width, height: 14, rx: 3, class: "ground" }));
+      if (thin || hatched || inside === undefined) {
+        drawn.push(svg("rect", { x: left, y: place.middle - 7, width, height: 14, rx: 3, class: "ground" }));
       }
-      drawn.push(text(at + width / 2, place.middle + 4, name, `inside ${kind}`));
+      drawn.push(text(left + width / 2, place.middle + 4, name, "inside"));
     }
   }
   return drawn;
 }
 
-/** Tokens overlap, since each is renewed before it expires: every other one is in the lower lane. */
-function tokenBars(tokens: readonly Token[], place: Place): Element[] {
+/**
+ * Tokens overlap, since each is renewed before it expires: every other one is in the lower lane. A session token
+ * `outlives` its replacement, a refresh token is spent by it.
+ */
+function tokenBars(tokens: readonly Token[], place: Place, outlives: boolean): Element[] {
   const drawn: Element[] = [];
-  for (const [index, { from, to, expiresAt }] of tokens.entries()) {
+  for (const [index, { from, to, ended, expiresAt }] of tokens.entries()) {
     const y = place.middle + (index % 2 === 0 ? -LANE - 1 : 1);
     const [x1, end, until] = [place.x(from), place.x(expiresAt), to === undefined ? undefined : place.x(to)];
     if (Math.max(end, until ?? 0) <= place.left) {
       continue;
     }
     const used = Math.min(end, until ?? end);
-    if (end > used + 1) {
+    if (outlives && !ended && end > used + 1) {
       drawn.push(bar(used, end, y, LANE, "bar spare"));
     }
     drawn.push(bar(x1, used, y, LANE, "bar token"));

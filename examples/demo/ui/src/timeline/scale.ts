@@ -30,7 +30,7 @@ export interface Gap extends Sleep {
   right: number;
 }
 
-const SHORTEST_PAST_MS = 60_000;
+const SHORTEST_PAST_MS = 30_000;
 const LONGEST_PAST_MS = 20 * 60_000;
 
 /** What comes soon, as a share of what was. */
