@@ -87,6 +87,7 @@ async fn a8_a_keychain_locked_at_start_is_not_signed_out_says_why_and_recovers()
     app.shows("why", "unavailable").await;
     app.timeline_says("Session: restoring from").await;
     app.timeline_says("Storage: unavailable from").await;
+    assert_ne!(app.read("send-code").await, Ok(String::new()), "whoever cannot unlock it can sign in anew");
 
     press(&app, "keychain-locked", "off").await;
     app.shows_one_of("status", &["active"], RETRY_BOUND).await;

@@ -130,16 +130,19 @@ async fn rehearse(stage: &mut Stage, story: &mut Story) {
     app.shows_one_of("status", &["stale"], RETRY_BOUND).await;
     app.shows("why", "network").await;
     app.timeline_says("Failures: Renewal at").await;
+    later(stage).await;
     story.timeline(&app, "server-down", "The server is down: the session is stale, and says why.").await;
 
     app.click("server-down").await;
     app.shows_one_of("status", &["active"], RETRY_BOUND).await;
     app.timeline_says(", then active from").await;
+    later(stage).await;
     story.timeline(&app, "server-back", "The server is back: nobody had to sign in again.").await;
 
     app.click("keychain-locked").await;
     app.shows_one_of("storage", &["ephemeral"], RETRY_BOUND).await;
     app.timeline_says("in memory only from").await;
+    later(stage).await;
     story
         .timeline(&app, "keychain-locked", "The keychain is locked: the renewed session is in memory only.")
         .await;
@@ -151,6 +154,7 @@ async fn rehearse(stage: &mut Stage, story: &mut Story) {
     let app = stage.start_app_with(Theme::Dark, &[patient, ("OTPLESS_DEMO_KEYCHAIN", "locked")]).await;
     app.shows("why", "unavailable").await;
     app.timeline_says("Storage: unavailable from").await;
+    later(stage).await;
     story
         .timeline(&app, "locked-at-start", "Started with a locked keychain: not known is not signed out.")
         .await;
@@ -159,7 +163,8 @@ async fn rehearse(stage: &mut Stage, story: &mut Story) {
 
     app.click("sleep").await;
     app.timeline_says("moved on: 8 h from").await;
-    app.timeline_says("Renewals: 1 done").await;
+    // Once after the sleep, and once more.
+    app.timeline_says("Renewals: 2 done").await;
     app.shows("status", "active").await;
     story
         .timeline(&app, "slept", "Unlocked; then the machine slept for 8 hours: renewed a moment after.")
@@ -176,8 +181,20 @@ async fn rehearse(stage: &mut Stage, story: &mut Story) {
     }
     app.shows("end-reason", "lifetime").await;
     app.timeline_says("signed out (lifetime) from").await;
+    later(stage).await;
     story.timeline(&app, "lifetime", "Two more nights: the session has reached its maximum lifetime.").await;
     app.close().await;
+}
+
+/// What has just begun cannot be seen in a timeline: lets it go on for a while, by the clock of the story's world.
+#[cfg(debug_assertions)]
+async fn later(stage: &Stage) {
+    let control = stage.control();
+    let then = control.now() + 6_000;
+    eventually("it goes on for a while", Duration::from_secs(30), async || {
+        if control.now() > then { Ok(()) } else { Err(format!("{} ms left", then - control.now())) }
+    })
+    .await;
 }
 
 /// The transcript and its pictures.

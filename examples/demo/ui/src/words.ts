@@ -53,7 +53,7 @@ export const STORAGE_WITHOUT_SESSION: Record<SessionStorage, string> = {
 export const STORAGE_EXPLAINED: Record<SessionStorage, string> = {
   keychain: "The session survives a restart.",
   ephemeral: "The keychain refused the session, so it ends with the app. It is stored as soon as the keychain works again.",
-  unavailable: "So it is not known whether somebody is signed in, which is not the same as signed out. The app goes on asking.",
+  unavailable: "The keychain does not answer, so nobody knows whether somebody is signed in; that is not the same as signed out. The app goes on asking.",
 };
 
 export const END_REASON: Record<EndReason, string> = {

@@ -2,7 +2,7 @@
 import type { SessionStorage } from "tauri-plugin-otpless-api";
 
 import type { History, Span, Status, Token } from "./history.js";
-import { position, type Scale } from "./scale.js";
+import { beginning, position, type Scale } from "./scale.js";
 import { bar, line, mark, svg, text } from "./svg.js";
 import { statusShort } from "./words.js";
 
@@ -10,6 +10,10 @@ import { statusShort } from "./words.js";
 export interface Place {
   x: (at: number) => number;
   middle: number;
+  /** The first moment there is room for. */
+  from: number;
+  /** Where sleeps are cut out. */
+  gaps: readonly (readonly [left: number, right: number])[];
   /** Where the present and the edges are. */
   now: number;
   left: number;
@@ -90,10 +94,10 @@ function spans<T>(all: readonly Span<T>[], place: Place, look: (what: T) => Look
     if (x2 <= place.left) {
       continue;
     }
-    const { kind, names, hatched, thin, end } = look(what);
+    const { kind, names, hatched, thin, end: ended } = look(what);
     if (thin) {
       drawn.push(line(x1, place.middle, x2, place.middle, kind));
-      if (end && x1 > place.left) {
+      if (ended && x1 > place.left) {
         drawn.push(mark("end", x1, place.middle));
       }
     } else {
@@ -105,12 +109,12 @@ function spans<T>(all: readonly Span<T>[], place: Place, look: (what: T) => Look
     }
     // What it is now is always said, if need be beside the bar.
     const present = to === undefined;
-    const room = (thin && present ? place.right : x2) - x1 - (thin ? 14 : 6);
-    const inside = names.find((candidate) => candidate.length * LETTER <= room);
+    const [start, end] = widest(x1 + (thin ? 9 : 0), thin && present ? place.right : x2, place.gaps);
+    const inside = names.find((candidate) => candidate.length * LETTER + 6 <= end - start);
     const name = inside ?? (present ? names.at(-1) : undefined);
     if (name !== undefined) {
       const width = name.length * LETTER + 6;
-      const left = inside === undefined ? x2 + 4 : thin ? x1 + 9 : (x1 + x2) / 2 - width / 2;
+      const left = inside === undefined ? x2 + 4 : thin ? start : (start + end) / 2 - width / 2;
       // On a hatching or a line letters need a ground of their own.
       if (thin || hatched || inside === undefined) {
         drawn.push(svg("rect", { x: left, y: place.middle - 7, width, height: 14, rx: 3, class: "ground" }));
@@ -119,6 +123,20 @@ function spans<T>(all: readonly Span<T>[], place: Place, look: (what: T) => Look
     }
   }
   return drawn;
+}
+
+/** The widest stretch between two places that no sleep has been cut out of. */
+function widest(from: number, to: number, gaps: Place["gaps"]): readonly [number, number] {
+  const edges = [from, ...gaps.flat().filter((x) => x > from && x < to), to];
+  const isGap = (left: number): boolean => gaps.some(([begin, end]) => left >= begin && left < end);
+  let best: readonly [number, number] = [from, from];
+  for (const [index, left] of edges.entries()) {
+    const right = edges[index + 1];
+    if (right !== undefined && !isGap(left) && right - left > best[1] - best[0]) {
+      best = [left, right];
+    }
+  }
+  return best;
 }
 
 /**
@@ -201,11 +219,12 @@ function failures(history: History, place: Place): Element[] {
 
 /** Those within the window; what is older would pile up at its edge. */
 function visible<T>(all: readonly T[], place: Place, moment: (of: T) => number = (of) => of as number): T[] {
-  return all.filter((one) => place.x(moment(one)) > place.left);
+  return all.filter((one) => moment(one) >= place.from);
 }
 
 /** The place of a row on a scale that is `width` wide from `left` on. */
 export function placeOf(scale: Scale, left: number, width: number, middle: number): Place {
   const x = (at: number): number => left + position(scale, at) * width;
-  return { x, middle, now: x(scale.now), left, right: left + width };
+  const gaps = scale.gaps.map((gap) => [left + gap.left * width, left + gap.right * width] as const);
+  return { x, middle, from: beginning(scale), gaps, now: x(scale.now), left, right: left + width };
 }

@@ -35,7 +35,7 @@ const LONGEST_PAST_MS = 20 * 60_000;
 
 /** What comes soon, as a share of what was. */
 const SOON = 0.15;
-const GAP_WIDTH = 0.07;
+const GAP_WIDTH = 0.05;
 const STEP_WIDTH = 0.1;
 const WIDEST_LATER = 0.4;
 
