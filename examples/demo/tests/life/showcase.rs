@@ -163,7 +163,7 @@ async fn rehearse(stage: &mut Stage, story: &mut Story) {
 
     app.click("sleep").await;
     app.timeline_says("moved on: 8 h from").await;
-    // Once after the sleep, and once more.
+    // One of them after the sleep, however soon the keychain had answered.
     app.timeline_says("Renewals: 2 done").await;
     app.shows("status", "active").await;
     story

@@ -25,8 +25,8 @@ export interface Row {
   draw: (history: History, place: Place) => Element[];
 }
 
-/** About the width of a letter in the drawing's own size. */
-const LETTER = 6.2;
+/** About the width of a bold letter in the drawing's own size. */
+const LETTER = 6.9;
 const BAR = 15;
 const LANE = 7;
 
@@ -35,7 +35,7 @@ export const ROWS: readonly Row[] = [
   { name: "Session token", draw: ({ tokens }, place) => tokenBars(tokens, place, true) },
   { name: "Refresh token", draw: ({ refreshTokens }, place) => tokenBars(refreshTokens, place, false) },
   { name: "Renewals", draw: renewals },
-  { name: "Activity", draw: ({ activity }, place) => visible(activity, place).map((at) => mark("active", place.x(at), place.middle)) },
+  { name: "Activity", draw: ({ activity }, place) => visible(activity, place).map((at) => mark("active", clear(place.x(at), place), place.middle)) },
   { name: "Deadlines", draw: deadlines },
   { name: "Failures", draw: failures },
   { name: "Storage", draw: ({ storages }, place) => spans(storages, place, storage) },
@@ -98,7 +98,7 @@ function spans<T>(all: readonly Span<T>[], place: Place, look: (what: T) => Look
     if (thin) {
       drawn.push(line(x1, place.middle, x2, place.middle, kind));
       if (ended && x1 > place.left) {
-        drawn.push(mark("end", x1, place.middle));
+        drawn.push(mark("end", clear(x1, place), place.middle));
       }
     } else {
       const shape = bar(x1, x2, place.middle - BAR / 2, BAR, kind);
@@ -109,9 +109,10 @@ function spans<T>(all: readonly Span<T>[], place: Place, look: (what: T) => Look
     }
     // What it is now is always said, if need be beside the bar.
     const present = to === undefined;
-    const [start, end] = widest(x1 + (thin ? 9 : 0), thin && present ? place.right : x2, place.gaps);
+    const [start, end] = widest(x1 + (thin ? 9 : 0), x2, place.gaps);
     const inside = names.find((candidate) => candidate.length * LETTER + 6 <= end - start);
-    const name = inside ?? (present ? names.at(-1) : undefined);
+    const beside = names.find((candidate) => candidate.length * LETTER + 10 <= place.right - x2) ?? names.at(-1);
+    const name = inside ?? (present ? beside : undefined);
     if (name !== undefined) {
       const width = name.length * LETTER + 6;
       const left = inside === undefined ? x2 + 4 : thin ? start : (start + end) / 2 - width / 2;
@@ -123,6 +124,17 @@ function spans<T>(all: readonly Span<T>[], place: Place, look: (what: T) => Look
     }
   }
   return drawn;
+}
+
+/** Where a mark is drawn that a sleep would hide half of: beside it. */
+function clear(x: number, { gaps }: Place): number {
+  const room = 8;
+  const near = gaps.find(([left, right]) => x > left - room && x < right + room);
+  if (!near) {
+    return x;
+  }
+  const [left, right] = near;
+  return x < (left + right) / 2 ? left - room : right + room;
 }
 
 /** The widest stretch between two places that no sleep has been cut out of. */
@@ -165,7 +177,7 @@ function tokenBars(tokens: readonly Token[], place: Place, outlives: boolean): E
 
 function renewals({ refreshes, latest: { session, diagnostics } }: History, place: Place): Element[] {
   const drawn = visible(refreshes, place, ({ at }) => at).map(({ at, ok }) =>
-    mark(ok ? "done" : "failed", place.x(at), place.middle),
+    mark(ok ? "done" : "failed", clear(place.x(at), place), place.middle),
   );
   const next = session.status === "signedOut" ? undefined : diagnostics?.nextRefreshAt;
   // What is overdue is due now.
@@ -206,7 +218,7 @@ function failures(history: History, place: Place): Element[] {
   const drawn: Element[] = [];
   let taken = -Infinity;
   for (const failure of visible(history.failures, place, ({ at }) => at)) {
-    const x = place.x(failure.at);
+    const x = clear(place.x(failure.at), place);
     drawn.push(mark("failed", x, place.middle));
     const number = numbers.indexOf(failure) + 1;
     if (number > 0 && x > taken + 16) {
