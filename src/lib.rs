@@ -26,6 +26,8 @@ mod error;
 mod events;
 mod jwt;
 mod plugin_store;
+#[cfg(debug_assertions)]
+mod rehearsal;
 mod runtime;
 mod secret;
 pub mod session;
@@ -49,6 +51,8 @@ pub use clock::Timestamp;
 pub use config::Config;
 pub use error::{Error, ErrorKind, Result};
 pub use events::{SESSION_CHANGED, SessionChanged};
+#[cfg(debug_assertions)]
+pub use rehearsal::Rehearsal;
 pub use secret::SessionToken;
 pub use session::{SessionManager, ValidToken, snapshot::*};
 
@@ -92,6 +96,8 @@ pub fn init<R: Runtime>() -> TauriPlugin<R, Option<Config>> {
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     config: Config,
+    #[cfg(debug_assertions)]
+    rehearsal: Option<Rehearsal>,
 }
 
 impl Builder {
@@ -151,6 +157,17 @@ impl Builder {
         self
     }
 
+    /// Puts the plugin's clock and keychain into the hands of `rehearsal`, to watch how the app takes a lock or a sleep
+    /// of hours. Against real sessions it is what its name says: whoever holds the handle decides what time it is.
+    ///
+    /// In builds with debug assertions only.
+    #[cfg(debug_assertions)]
+    #[must_use]
+    pub fn dangerous_rehearsal(mut self, rehearsal: Rehearsal) -> Self {
+        self.rehearsal = Some(rehearsal);
+        self
+    }
+
     /// The plugin. Settings that make no sense stop the app at start with a message that names the key.
     pub fn build<R: Runtime>(self) -> TauriPlugin<R, Option<Config>> {
         tauri::plugin::Builder::<R, Option<Config>>::new("otpless")
@@ -165,7 +182,7 @@ impl Builder {
                 commands::diagnostics,
             ])
             .setup(move |app, api| {
-                let manager = start(app, &api, self.config)?;
+                let manager = start(app, &api, self)?;
                 app.manage(manager);
                 Ok(())
             })
@@ -192,15 +209,21 @@ impl Builder {
 fn start<R: Runtime>(
     app: &AppHandle<R>,
     api: &PluginApi<R, Option<Config>>,
-    builder: Config,
+    builder: Builder,
 ) -> Result<SessionManager> {
-    let config = api.config().clone().unwrap_or_default().overridden_by(builder);
+    let config = api.config().clone().unwrap_or_default().overridden_by(builder.config);
     let settings = config::Settings::try_from(config)?;
     let activity_log: Arc<dyn ActivityLog> = Arc::new(plugin_store::PluginStore::open(app)?);
     let http = api::http::HttpClient::new()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let runtime = tauri::async_runtime::handle().inner().clone();
     let identifier = app.config().identifier.clone();
+    let make_store: session::MakeStore = Box::new(move || Box::new(KeychainStore::new(identifier.clone())));
+    #[cfg(debug_assertions)]
+    let (clock, make_store) = match &builder.rehearsal {
+        Some(rehearsal) => (rehearsal.clock(clock), rehearsal.store(make_store)),
+        None => (clock, make_store),
+    };
     let verifier = JwksVerifier::new(
         jwt::Expected { issuer: settings.issuer, app_id: settings.app_id.clone() },
         settings.jwks_url,
@@ -214,7 +237,7 @@ fn start<R: Runtime>(
         clock,
         api: Arc::new(ClientApi::new(http, settings.api_url, &settings.app_id)),
         verifier: Arc::new(verifier),
-        make_store: Box::new(move || Box::new(KeychainStore::new(identifier.clone()))),
+        make_store,
         activity_log,
         lock_directory: app.path().app_local_data_dir().ok(),
         random: Arc::new(random),
@@ -222,8 +245,23 @@ fn start<R: Runtime>(
     });
     runtime.spawn(events::forward(app.clone(), manager.subscribe()));
     runtime.spawn(manager.clone().run());
+    #[cfg(debug_assertions)]
+    if let Some(rehearsal) = builder.rehearsal {
+        runtime.spawn(rehearsal.announce_to(manager.clone()));
+    }
     Ok(manager)
 }
+
+/// Requirement E5, checked by the compiler in every release build: with a `dangerous_rehearsal` of its own the builder
+/// would not take the trait's, and this call would lack an argument.
+#[cfg(not(debug_assertions))]
+const _: fn(Builder) = {
+    trait WithoutRehearsal: Sized {
+        fn dangerous_rehearsal(self) {}
+    }
+    impl WithoutRehearsal for Builder {}
+    |builder| builder.dangerous_rehearsal()
+};
 
 /// For jitter. Without randomness there is none, and nothing breaks.
 fn random() -> u32 {

@@ -1,6 +1,6 @@
 //! The plugin's integration tests, one module per topic, in one binary because linking a webview takes its time.
 //!
-//! The server is the local OTPless over real HTTP. `keychain` and `ipc` need a session bus with an unlocked keyring;
+//! The server is the local OTPless over real HTTP. `keychain`, `ipc` and `rehearsal` need a session bus with an unlocked keyring;
 //! `cargo xtask test` makes one.
 
 mod bad_input;
@@ -10,6 +10,8 @@ mod ipc;
 mod keychain;
 mod life;
 mod refresh;
+#[cfg(debug_assertions)]
+mod rehearsal;
 mod secrets;
 mod storage;
 mod support;

@@ -17,6 +17,13 @@ fn main() -> io::Result<()> {
     }
     println!("cargo:rerun-if-changed=dist");
 
-    let commands = tauri_build::AppManifest::new().commands(&["demo_config", "open_second_window"]);
+    // The rehearsal's are known to every build: a permission without a command, and granted to no window, permits nothing.
+    let commands = tauri_build::AppManifest::new().commands(&[
+        "demo_config",
+        "open_second_window",
+        "rehearsed",
+        "rehearse_sleep",
+        "rehearse_keychain",
+    ]);
     tauri_build::try_build(tauri_build::Attributes::new().app_manifest(commands)).map_err(io::Error::other)
 }

@@ -27,7 +27,8 @@ pub(crate) struct Live {
     pub(crate) key_is_gone: bool,
     pub(crate) last_active_at: Timestamp,
     /// What was known of the server's time when that was noted, in milliseconds ahead of the machine's; `None` if it was
-    /// noted by an earlier run.
+    /// noted by an earlier run, or before the machine slept or its clock was set forward: which of the two is not known,
+    /// and after a sleep it was right.
     pub(crate) noted_with_skew: Option<i64>,
     pub(crate) activity_logged_at: Timestamp,
     pub(crate) warned: bool,
@@ -113,13 +114,13 @@ impl Live {
         }
     }
 
-    /// The server's time is known better. Moments that were noted by a time that was behind move along, or somebody who
-    /// was active a minute ago would count as idle for as long as the clock was wrong; none may be in the future.
+    /// The server's time is known better. Moments that were noted by the wrong time move along, or somebody who was active
+    /// a minute ago would count as idle for as long as the clock was wrong; none may be in the future.
     pub(crate) fn server_time_corrected(&mut self, skew_ms: i64, server_now: Timestamp) {
-        let forwards = self.noted_with_skew.map_or(0, |noted| skew_ms.saturating_sub(noted).max(0));
-        self.noted_with_skew = self.noted_with_skew.map(|noted| noted.max(skew_ms));
+        let by = self.noted_with_skew.map_or(0, |noted| skew_ms.saturating_sub(noted));
+        self.noted_with_skew = self.noted_with_skew.map(|_| skew_ms);
         for moment in [&mut self.last_active_at, &mut self.activity_logged_at, &mut self.heartbeat_at] {
-            *moment = moment.shifted(forwards).min(server_now);
+            *moment = moment.shifted(by).min(server_now);
         }
     }
 

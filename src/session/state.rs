@@ -193,6 +193,9 @@ impl State {
             }
         } else if apart > SKEW_TOLERANCE_MS {
             self.skew_known = false;
+            if let Some(live) = self.live_mut() {
+                live.noted_with_skew = None;
+            }
         }
     }
 

@@ -25,18 +25,27 @@ fn package() -> Result<(), Failure> {
     BUILT.get_or_init(build).clone()
 }
 
+/// Builds the demo's page and tests what in it needs no browser.
+pub fn test_page() -> Result<(), Failure> {
+    page()?;
+    npm_script(&ui(), "test")
+}
+
 /// Builds the demo's page into `examples/demo/dist`, where the app's build embeds it from.
 ///
 /// Once in a run of this program: a page written anew, even the same one, has cargo build the app anew.
 pub fn page() -> Result<(), Failure> {
     static BUILT: OnceLock<Result<(), Failure>> = OnceLock::new();
-    let folder = crate::root().join("examples/demo/ui");
-    let build = || package().and_then(|()| install(&folder)).and_then(|()| npm_script(&folder, "build"));
+    let build = || package().and_then(|()| install(&ui())).and_then(|()| npm_script(&ui(), "build"));
     BUILT.get_or_init(build).clone()
 }
 
 fn guest_js() -> PathBuf {
     crate::root().join("guest-js")
+}
+
+fn ui() -> PathBuf {
+    crate::root().join("examples/demo/ui")
 }
 
 /// `npm ci` empties node_modules and takes its time, so it runs only if the lock file is not the one installed last.

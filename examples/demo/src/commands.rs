@@ -17,6 +17,8 @@ pub(crate) struct DemoConfig {
     local: bool,
     /// The label of the window that asks.
     window: String,
+    /// Whether a sleep and a locked keychain can be rehearsed.
+    rehearsal: bool,
 }
 
 #[command]
@@ -26,6 +28,7 @@ pub(crate) fn demo_config(settings: State<'_, Settings>, window: WebviewWindow) 
         app_id: settings.app_id.clone(),
         local: settings.is_local(),
         window: window.label().to_owned(),
+        rehearsal: settings.may_rehearse(),
     }
 }
 

@@ -6,19 +6,20 @@
 //! | `OTPLESS_DEMO_APP_ID` | the app id of the OTPless dashboard | the local one's |
 //! | `OTPLESS_DEMO_INACTIVITY` | inactivity timeout in seconds | from tauri.conf.json |
 //! | `OTPLESS_DEMO_MAX_LIFETIME` | maximum lifetime in seconds | from tauri.conf.json |
+//! | `OTPLESS_DEMO_KEYCHAIN` | `locked`: the keychain is when the app starts; debug builds beside the local OTPless only | as it is |
 //! | `RUST_LOG` | what is logged to stderr, as `target=level,…` | `warn,tauri_plugin_otpless=info` |
 
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
 mod commands;
 mod logging;
+#[cfg(debug_assertions)]
+mod rehearsal;
 mod settings;
 
 use std::process::ExitCode;
 
 use settings::Settings;
-use tauri::{Wry, plugin::TauriPlugin};
-use tauri_plugin_otpless::Config;
 
 fn main() -> ExitCode {
     let settings = match Settings::from_variables(|name| std::env::var(name).ok()) {
@@ -30,12 +31,25 @@ fn main() -> ExitCode {
     };
     logging::start();
 
-    let outcome = tauri::Builder::default()
+    let otpless = otpless(&settings);
+    let app = tauri::Builder::default();
+    #[cfg(debug_assertions)]
+    let (app, otpless) = rehearsal::add(app, otpless, &settings);
+    let outcome = app
         // Before the plugin, which keeps the time of the last activity and the key set in it.
         .plugin(tauri_plugin_store::Builder::default().build())
-        .plugin(otpless(&settings))
+        .plugin(otpless.build())
         .manage(settings)
-        .invoke_handler(tauri::generate_handler![commands::demo_config, commands::open_second_window])
+        .invoke_handler(tauri::generate_handler![
+            commands::demo_config,
+            commands::open_second_window,
+            #[cfg(debug_assertions)]
+            rehearsal::rehearsed,
+            #[cfg(debug_assertions)]
+            rehearsal::rehearse_sleep,
+            #[cfg(debug_assertions)]
+            rehearsal::rehearse_keychain,
+        ])
         .run(tauri::generate_context!());
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -46,7 +60,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn otpless(settings: &Settings) -> TauriPlugin<Wry, Option<Config>> {
+fn otpless(settings: &Settings) -> tauri_plugin_otpless::Builder {
     let mut builder = tauri_plugin_otpless::Builder::new().app_id(&settings.app_id);
     if settings.is_local() {
         builder =
@@ -58,5 +72,5 @@ fn otpless(settings: &Settings) -> TauriPlugin<Wry, Option<Config>> {
     if let Some(lifetime) = settings.max_lifetime {
         builder = builder.max_lifetime(lifetime);
     }
-    builder.build()
+    builder
 }

@@ -17,6 +17,9 @@ pub(crate) struct Settings {
     pub(crate) app_id: String,
     pub(crate) inactivity_timeout: Option<Duration>,
     pub(crate) max_lifetime: Option<Duration>,
+    /// Whether the keychain is locked when the app starts, in a rehearsal.
+    #[cfg(debug_assertions)]
+    pub(crate) keychain_locked: bool,
 }
 
 impl Settings {
@@ -40,7 +43,17 @@ impl Settings {
             app_id,
             inactivity_timeout: seconds("OTPLESS_DEMO_INACTIVITY")?,
             max_lifetime: seconds("OTPLESS_DEMO_MAX_LIFETIME")?,
+            #[cfg(debug_assertions)]
+            keychain_locked: set("OTPLESS_DEMO_KEYCHAIN")
+                .map(|value| locked(&value))
+                .transpose()?
+                .unwrap_or(false),
         })
+    }
+
+    /// A real session's clock and keychain are not played with, and a release build could not.
+    pub(crate) fn may_rehearse(&self) -> bool {
+        cfg!(debug_assertions) && self.is_local()
     }
 
     pub(crate) fn is_local(&self) -> bool {
@@ -73,6 +86,14 @@ fn seconds(name: &str, value: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds.get()))
 }
 
+#[cfg(debug_assertions)]
+fn locked(value: &str) -> Result<bool, String> {
+    match value {
+        "locked" => Ok(true),
+        other => Err(format!("OTPLESS_DEMO_KEYCHAIN is {other:?}: all it can be is \"locked\"")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +114,8 @@ mod tests {
                 app_id: "DEMOAPP00000000000001".into(),
                 inactivity_timeout: None,
                 max_lifetime: None,
+                #[cfg(debug_assertions)]
+                keychain_locked: false,
             }
         );
         assert!(settings.is_local());
@@ -114,6 +137,8 @@ mod tests {
                 app_id: "ANOTHERAPP".into(),
                 inactivity_timeout: Some(Duration::from_secs(20)),
                 max_lifetime: Some(Duration::from_secs(60)),
+                #[cfg(debug_assertions)]
+                keychain_locked: false,
             }
         );
     }
@@ -126,6 +151,20 @@ mod tests {
             settings(&[("OTPLESS_DEMO_SERVICE", "https://otpless.com"), ("OTPLESS_DEMO_APP_ID", "MINE")])
                 .unwrap();
         assert!(!real.is_local());
+        assert!(!real.may_rehearse(), "a real session is not played with");
+    }
+
+    #[test]
+    fn e5_a_rehearsal_takes_a_debug_build_and_the_local_otpless() {
+        assert_eq!(settings(&[]).unwrap().may_rehearse(), cfg!(debug_assertions));
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    fn a_keychain_that_starts_locked_is_asked_for_by_that_word_only() {
+        assert!(settings(&[("OTPLESS_DEMO_KEYCHAIN", "locked")]).unwrap().keychain_locked);
+        let problem = settings(&[("OTPLESS_DEMO_KEYCHAIN", "yes")]).unwrap_err();
+        assert!(problem.contains("OTPLESS_DEMO_KEYCHAIN") && problem.contains("yes"), "{problem}");
     }
 
     #[test]

@@ -7,11 +7,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tauri_plugin_otpless::engine::{SessionStore, Slot, StoreError};
+use tauri_plugin_otpless::engine::{SessionRecord, SessionStore, Slot, StoreError};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use crate::{process::Process, world::World};
+use crate::{oracle::short, process::Process, world::World};
 
 /// What the keychain does at present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,7 +148,11 @@ impl SessionStore for Reached {
         } else {
             self.world.oracle().noted(value);
         }
-        self.world.tell(|| format!("{} wrote {slot:?}", self.process.name()));
+        self.world.tell(|| {
+            let record = SessionRecord::from_bytes(value).ok();
+            let what = record.map(|record| format!("{} {}", short(&record.user_id), record.rotation));
+            format!("{} wrote {slot:?} {}", self.process.name(), what.unwrap_or_default())
+        });
         self.process.step("after a write");
         Ok(())
     }

@@ -5,6 +5,8 @@
 #![cfg(target_os = "linux")]
 
 mod leaks;
+#[cfg(debug_assertions)]
+mod rehearsal;
 mod sessions;
 mod showcase;
 mod support;

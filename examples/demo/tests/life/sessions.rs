@@ -1,15 +1,9 @@
 //! The life of a session, one claim a test.
 
-use crate::support::{Policy, Slot, Stage, Theme, eventually};
+use crate::support::{Policy, RETRY_BOUND, SHORT, Slot, Stage, Theme, eventually};
 use otpless_local::{Operation, SessionState};
 use std::time::Duration;
 use tokio::time::timeout;
-
-/// Lives short enough to watch: the plugin renews such a token after half its life.
-const SHORT: Policy = Policy { session_token: Duration::from_secs(8) };
-
-/// Longer than the plugin waits between two attempts at a call that failed a few times, with its jitter.
-const RETRY_BOUND: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn a_sign_in_by_clicking_ends_in_the_keychain_and_leaves_no_token_elsewhere() {

@@ -1,6 +1,6 @@
 //! A whole life in one go, with pictures: what `cargo xtask demo` plays where there is no display.
 
-use crate::support::{App, Policy, Slot, Stage, Theme, eventually};
+use crate::support::{App, Policy, RETRY_BOUND, Slot, Stage, Theme, eventually};
 use otpless_local::{LoggedRequest, Operation};
 use std::fmt::Write as _;
 use std::fs;
@@ -113,9 +113,88 @@ async fn a_whole_life_can_be_watched() {
         )
         .await;
     app.close().await;
+    #[cfg(debug_assertions)]
+    rehearse(&mut stage, &mut story).await;
     stage.no_token_anywhere(None).await;
     story.tell("Not one token was found in any file the app wrote, nor in what it printed.");
     story.write(&control.requests());
+}
+
+/// The switches of the rehearsal, and what the timeline makes of each.
+#[cfg(debug_assertions)]
+async fn rehearse(stage: &mut Stage, story: &mut Story) {
+    let patient = ("OTPLESS_DEMO_INACTIVITY", "86400");
+    let app = stage.start_app_with(Theme::Light, &[patient]).await;
+    stage.sign_in(&app).await;
+    app.click("server-down").await;
+    app.shows_one_of("status", &["stale"], RETRY_BOUND).await;
+    app.shows("why", "network").await;
+    app.timeline_says("Failures: Renewal at").await;
+    later(stage).await;
+    story.timeline(&app, "server-down", "The server is down: the session is stale, and says why.").await;
+
+    app.click("server-down").await;
+    app.shows_one_of("status", &["active"], RETRY_BOUND).await;
+    app.timeline_says(", then active from").await;
+    later(stage).await;
+    story.timeline(&app, "server-back", "The server is back: nobody had to sign in again.").await;
+
+    app.click("keychain-locked").await;
+    app.shows_one_of("storage", &["ephemeral"], RETRY_BOUND).await;
+    app.timeline_says("in memory only from").await;
+    later(stage).await;
+    story
+        .timeline(&app, "keychain-locked", "The keychain is locked: the renewed session is in memory only.")
+        .await;
+    app.click("keychain-locked").await;
+    app.shows_one_of("storage", &["keychain"], RETRY_BOUND).await;
+    stage.keychain_has(Slot::Session, true).await;
+    app.kill().await;
+
+    let app = stage.start_app_with(Theme::Dark, &[patient, ("OTPLESS_DEMO_KEYCHAIN", "locked")]).await;
+    app.shows("why", "unavailable").await;
+    app.timeline_says("Storage: unavailable from").await;
+    later(stage).await;
+    story
+        .timeline(&app, "locked-at-start", "Started with a locked keychain: not known is not signed out.")
+        .await;
+    app.click("keychain-locked").await;
+    app.shows_one_of("status", &["active"], RETRY_BOUND).await;
+
+    app.click("sleep").await;
+    app.timeline_says("moved on: 8 h from").await;
+    // One of them after the sleep, however soon the keychain had answered.
+    app.timeline_says("Renewals: 2 done").await;
+    app.shows("status", "active").await;
+    story
+        .timeline(&app, "slept", "Unlocked; then the machine slept for 8 hours: renewed a moment after.")
+        .await;
+
+    app.resize(480, 900).await;
+    story.timeline(&app, "narrow", "The same in a window as narrow as a phone.").await;
+    app.resize(1100, 780).await;
+
+    // The maximum lifetime is a day.
+    for hours in [16, 24] {
+        app.click("sleep").await;
+        app.shows("slept", &(hours * 60 * 60 * 1000).to_string()).await;
+    }
+    app.shows("end-reason", "lifetime").await;
+    app.timeline_says("signed out (lifetime) from").await;
+    later(stage).await;
+    story.timeline(&app, "lifetime", "Two more nights: the session has reached its maximum lifetime.").await;
+    app.close().await;
+}
+
+/// What has just begun cannot be seen in a timeline: lets it go on for a while, by the clock of the story's world.
+#[cfg(debug_assertions)]
+async fn later(stage: &Stage) {
+    let control = stage.control();
+    let then = control.now() + 6_000;
+    eventually("it goes on for a while", Duration::from_secs(30), async || {
+        if control.now() > then { Ok(()) } else { Err(format!("{} ms left", then - control.now())) }
+    })
+    .await;
 }
 
 /// The transcript and its pictures.
@@ -147,6 +226,14 @@ impl Story {
 
     async fn picture(&mut self, app: &App, name: &str, what: &str) {
         self.add(&app.picture().await, name, what);
+    }
+
+    /// A picture from the timeline downwards.
+    #[cfg(debug_assertions)]
+    async fn timeline(&mut self, app: &App, name: &str, what: &str) {
+        let there = "document.getElementById('timeline-card').scrollIntoView({ block: 'start' })";
+        app.run(there, vec![]).await;
+        self.picture(app, name, what).await;
     }
 
     fn add(&mut self, picture: &[u8], name: &str, what: &str) {

@@ -8,10 +8,12 @@ import { ADVICE } from "./words.js";
 export class DemoProblem extends Error {
   override readonly name = "DemoProblem";
   readonly advice: string;
+  readonly kind: string;
 
-  constructor(message: string, advice: string) {
+  constructor(message: string, advice: string, kind = "sign-in") {
     super(message);
     this.advice = advice;
+    this.kind = kind;
   }
 }
 
@@ -50,7 +52,7 @@ function describe(error: unknown): Description {
     return { kind, code, message, advice: ADVICE[kind] };
   }
   if (error instanceof DemoProblem) {
-    return { kind: "sign-in", message: error.message, advice: error.advice };
+    return { kind: error.kind, message: error.message, advice: error.advice };
   }
   return { kind: "demo", message: "A defect in the demo itself.", advice: "The developer tools' console says more." };
 }

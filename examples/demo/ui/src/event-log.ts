@@ -1,3 +1,4 @@
+import { now } from "./clock.js";
 import { byId, create } from "./dom.js";
 
 const LONGEST = 50;
@@ -9,9 +10,9 @@ export function log(text: string, tone: Tone = "plain"): void {
   const list = byId("events");
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
 
-  const now = new Date();
-  const time = create("time", now.toLocaleTimeString());
-  time.dateTime = now.toISOString();
+  const at = new Date(now());
+  const time = create("time", at.toLocaleTimeString());
+  time.dateTime = at.toISOString();
   const what = create("span", text);
   what.className = tone;
   const entry = create("li");

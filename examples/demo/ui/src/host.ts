@@ -1,4 +1,5 @@
 import { invoke } from "@tauri-apps/api/core";
+import { listen } from "@tauri-apps/api/event";
 
 /** What the app tells its pages. */
 export interface DemoConfig {
@@ -9,6 +10,15 @@ export interface DemoConfig {
   local: boolean;
   /** Which of the app's windows this page is in; only the main one may sign in. */
   window: "main" | "second";
+  /** Whether a sleep and a locked keychain can be rehearsed: in a debug build beside the local OTPless. */
+  rehearsal: boolean;
+}
+
+/** What has been rehearsed so far. */
+export interface Rehearsed {
+  keychainLocked: boolean;
+  /** How far the app's clock is ahead of the machine's. */
+  sleptMs: number;
 }
 
 export function demoConfig(): Promise<DemoConfig> {
@@ -17,4 +27,21 @@ export function demoConfig(): Promise<DemoConfig> {
 
 export function openSecondWindow(): Promise<void> {
   return invoke("open_second_window");
+}
+
+export function rehearsed(): Promise<Rehearsed> {
+  return invoke("rehearsed");
+}
+
+export function rehearseSleep(seconds: number): Promise<Rehearsed> {
+  return invoke("rehearse_sleep", { seconds });
+}
+
+export function rehearseKeychain(locked: boolean): Promise<Rehearsed> {
+  return invoke("rehearse_keychain", { locked });
+}
+
+/** Calls `changed` whenever something has been rehearsed, in whichever window. */
+export async function onRehearsed(changed: (rehearsed: Rehearsed) => void): Promise<void> {
+  await listen<Rehearsed>("rehearsal-changed", ({ payload }) => changed(payload));
 }

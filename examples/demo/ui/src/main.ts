@@ -6,18 +6,27 @@ import { setUpErrorView, showError } from "./error-view.js";
 import { log } from "./event-log.js";
 import { demoConfig, type DemoConfig } from "./host.js";
 import { describeChange } from "./session-changes.js";
-import { setUpSessionView, showSession } from "./session-view.js";
+import { setUpRehearsal } from "./rehearsal.js";
+import { setUpSessionView, showSession, showWhy } from "./session-view.js";
 import { setUpSignIn, showSignIn } from "./sign-in.js";
+import { sample, setUpTimeline } from "./timeline/view.js";
 
 async function start(): Promise<void> {
   setUpErrorView();
   setUpSessionView();
   const config = await demoConfig();
   introduce(config);
+  // First of all: it decides what time it is.
+  await setUpRehearsal(config);
   setUpActions(config);
   setUpSignIn(config);
 
   trackActivity({ onError: (error) => log(`Activity could not be reported (${error.kind}).`, "bad") });
+  // The second window has no permission for the diagnostics.
+  const watching = config.window === "main";
+  if (watching) {
+    setUpTimeline(showWhy);
+  }
   let before: Session | undefined;
   await onSessionChange(
     (session) => {
@@ -28,6 +37,9 @@ async function start(): Promise<void> {
         log(change, session.status === "active" ? "good" : "plain");
       }
       before = session;
+      if (watching) {
+        void sample();
+      }
     },
     { onError: (error) => showError("Asking for the session", error) },
   );

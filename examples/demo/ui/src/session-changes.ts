@@ -7,13 +7,13 @@ import { END_REASON, STATUS, STORAGE } from "./words.js";
 /** What is different, in words; empty if nothing a person would care about is. */
 export function describeChange(before: Session | undefined, now: Session): string[] {
   if (!before) {
-    return [`${STATUS[now.status]}.`];
+    return [sentence(STATUS[now.status])];
   }
   const changes: string[] = [];
   const stillSignedIn = isSignedIn(before) && isSignedIn(now);
   if (now.status !== before.status) {
     const why = now.status === "signedOut" && now.endReason ? ` ${END_REASON[now.endReason]}` : "";
-    changes.push(`${STATUS[now.status]}.${why}`);
+    changes.push(`${sentence(STATUS[now.status])}${why}`);
   }
   if (stillSignedIn && now.userId !== before.userId) {
     changes.push("Somebody else is signed in now.");
@@ -31,4 +31,8 @@ export function describeChange(before: Session | undefined, now: Session): strin
     changes.push(`${STORAGE[now.storage]}.`);
   }
   return changes;
+}
+
+function sentence(words: string): string {
+  return words.endsWith("…") ? words : `${words}.`;
 }

@@ -1,7 +1,9 @@
-import type { Session } from "tauri-plugin-otpless-api";
+import type { Diagnostics, Session } from "tauri-plugin-otpless-api";
 
+import { now } from "./clock.js";
 import { byId, setText, show } from "./dom.js";
 import { everySecond, moment, remaining } from "./time.js";
+import { why } from "./why.js";
 import { END_REASON, STATUS, STATUS_EXPLAINED, STORAGE, STORAGE_EXPLAINED, STORAGE_WITHOUT_SESSION } from "./words.js";
 
 const DEADLINES = [
@@ -54,6 +56,13 @@ export function showSession(session: Session): void {
   countDown();
 }
 
+/** Why the session is not as one would like it, as far as the diagnostics that belong to it can tell. */
+export function showWhy(session: Session, report: Diagnostics): void {
+  const reason = why(session, report);
+  show(byId("why"), reason?.sentences.join(" ") ?? "", reason?.cause ?? "");
+  byId("why").hidden = reason === undefined;
+}
+
 function showUser(session: Session): void {
   const user = byId("user");
   user.hidden = !isSignedIn(session);
@@ -82,6 +91,6 @@ function countDown(): void {
 
 function showDeadline(element: HTMLElement, at: number | undefined, absent: string): void {
   show(element, at === undefined ? absent : remaining(at), at === undefined ? "" : String(at));
-  element.classList.toggle("soon", at !== undefined && at - Date.now() <= SOON_MS);
+  element.classList.toggle("soon", at !== undefined && at - now() <= SOON_MS);
   element.title = at === undefined ? "" : moment(at);
 }

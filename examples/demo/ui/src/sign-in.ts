@@ -47,7 +47,9 @@ export function setUpSignIn(config: DemoConfig): void {
 
 /** Shows the forms when nobody is signed in, and keeps nothing in them otherwise. */
 export function showSignIn(session: Session): void {
-  const wanted = session.status === "signedOut";
+  // Whoever cannot unlock the keychain can still sign in anew.
+  const locked = session.status === "restoring" && session.storage === "unavailable";
+  const wanted = session.status === "signedOut" || locked;
   const card = byId(cardId);
   if (wanted === !card.hidden) {
     return;

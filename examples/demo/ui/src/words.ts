@@ -1,5 +1,27 @@
 import type { EndReason, ErrorKind, SessionStatus, SessionStorage } from "tauri-plugin-otpless-api";
 
+import type { Part } from "./timeline/history.js";
+
+/** For the timeline, where there is little room. */
+export const STATUS_SHORT: Record<SessionStatus, string> = {
+  restoring: "restoring",
+  active: "active",
+  stale: "stale",
+  signedOut: "signed out",
+};
+
+export const STORAGE_SHORT: Record<SessionStorage, string> = {
+  keychain: "in the keychain",
+  ephemeral: "in memory only",
+  unavailable: "unavailable",
+};
+
+export const FAILED_PART: Record<Part, string> = {
+  renewal: "Renewal",
+  check: "Check with OTPless",
+  keychain: "Keychain",
+};
+
 export const STATUS: Record<SessionStatus, string> = {
   restoring: "Looking for a session…",
   active: "Signed in",
@@ -31,7 +53,7 @@ export const STORAGE_WITHOUT_SESSION: Record<SessionStorage, string> = {
 export const STORAGE_EXPLAINED: Record<SessionStorage, string> = {
   keychain: "The session survives a restart.",
   ephemeral: "The keychain refused the session, so it ends with the app. It is stored as soon as the keychain works again.",
-  unavailable: "It is not known whether somebody is signed in. The app goes on asking.",
+  unavailable: "The keychain does not answer, so nobody knows whether somebody is signed in; that is not the same as signed out. The app goes on asking.",
 };
 
 export const END_REASON: Record<EndReason, string> = {

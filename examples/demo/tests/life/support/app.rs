@@ -24,21 +24,20 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Starts the app and waits until its page knows whether somebody is signed in.
-    pub(crate) async fn start(home: &Home, service: &str, theme: Theme) -> Self {
+    /// Starts the app with the settings among its `variables` and waits until its page knows whether somebody is signed
+    /// in, or that the keychain does not tell.
+    pub(crate) async fn start(home: &Home, theme: Theme, mut variables: Vec<(&str, String)>) -> Self {
         let gtk_theme = if theme == Theme::Dark { "Adwaita:dark" } else { "Adwaita" };
-        let variables = [
-            ("OTPLESS_DEMO_SERVICE", service.to_owned()),
-            ("GTK_THEME", gtk_theme.to_owned()),
-            // The most talkative the app can be: what it prints is searched for tokens.
-            ("RUST_LOG", "trace".to_owned()),
-        ];
+        variables.push(("GTK_THEME", gtk_theme.to_owned()));
+        // The most talkative the app can be: what it prints is searched for tokens.
+        variables.push(("RUST_LOG", "trace".to_owned()));
         let driver = Driver::start(home, &variables).await;
         let page = driver.open_app().await;
         let app = Self { driver, page };
-        eventually("the page shows a status", ANSWER_BOUND, async || match app.read("status").await {
-            Ok(status) if status.is_empty() || status == "restoring" => Err(format!("status {status:?}")),
-            other => other,
+        eventually("the page shows a status", ANSWER_BOUND, async || {
+            let (status, storage) = (app.read("status").await?, app.read("storage").await?);
+            let known = !status.is_empty() && (status != "restoring" || storage == "unavailable");
+            if known { Ok(()) } else { Err(format!("status {status:?}, storage {storage:?}")) }
         })
         .await;
         let dark = app.run("return matchMedia('(prefers-color-scheme: dark)').matches", vec![]).await;
@@ -89,6 +88,22 @@ impl App {
 
     pub(crate) async fn shows(&self, label: &str, wanted: &str) {
         self.shows_one_of(label, &[wanted], ANSWER_BOUND).await;
+    }
+
+    /// Waits until the timeline says `part` to those who do not see it.
+    pub(crate) async fn timeline_says(&self, part: &str) {
+        let script = "return document.querySelector('[data-testid=timeline]').getAttribute('aria-label')";
+        eventually(&format!("the timeline says {part:?}"), ANSWER_BOUND, async || {
+            let said = self.run(script, vec![]).await;
+            if said.as_str().is_some_and(|said| said.contains(part)) { Ok(()) } else { Err(said) }
+        })
+        .await;
+    }
+
+    /// The words in an element that is shown.
+    pub(crate) async fn words(&self, label: &str) -> String {
+        let script = "return document.querySelector(`[data-testid=\"${arguments[0]}\"]`).innerText";
+        self.run(script, vec![json!(label)]).await.as_str().unwrap_or_default().to_owned()
     }
 
     /// Everything a page can keep, by name: what it stores, what it shows and what stands in its fields.
@@ -152,6 +167,18 @@ impl App {
 
     pub(crate) async fn turn_to(&self, window: WindowHandle) {
         self.page.switch_to_window(window).await.expect("the driver turns to a window");
+    }
+
+    /// Makes the window this large, and waits until the page is.
+    pub(crate) async fn resize(&self, width: u32, height: u32) {
+        bounded("a new size", ANSWER_BOUND, self.page.set_window_size(width, height))
+            .await
+            .expect("the driver resizes windows");
+        eventually("the page has the new width", ANSWER_BOUND, async || {
+            let now = self.run("return innerWidth", vec![]).await;
+            if now.as_u64() == Some(width.into()) { Ok(()) } else { Err(now) }
+        })
+        .await;
     }
 
     /// `kill -9`: no chance to write, to say goodbye or to clean up.

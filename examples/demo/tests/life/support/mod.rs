@@ -12,5 +12,5 @@ mod wait;
 pub(crate) use app::{App, Theme};
 pub(crate) use keychain::Slot;
 pub(crate) use scan::Hit;
-pub(crate) use stage::{Policy, Stage};
+pub(crate) use stage::{Policy, RETRY_BOUND, SHORT, Stage};
 pub(crate) use wait::eventually;

@@ -33,6 +33,12 @@ impl Default for Policy {
     }
 }
 
+/// Lives short enough to watch: the plugin renews such a token after half its life.
+pub(crate) const SHORT: Policy = Policy { session_token: Duration::from_secs(8) };
+
+/// Longer than the plugin waits between two attempts at a call that failed a few times, with its jitter.
+pub(crate) const RETRY_BOUND: Duration = Duration::from_secs(120);
+
 pub(crate) struct Stage {
     home: Home,
     service: OtplessLocal,
@@ -65,7 +71,14 @@ impl Stage {
     }
 
     pub(crate) async fn start_app(&self, theme: Theme) -> App {
-        App::start(&self.home, &self.service.url(), theme).await
+        self.start_app_with(theme, &[]).await
+    }
+
+    /// Starts the app with some of the settings that its `main.rs` lists.
+    pub(crate) async fn start_app_with(&self, theme: Theme, settings: &[(&'static str, &str)]) -> App {
+        let service = [("OTPLESS_DEMO_SERVICE", self.service.url())];
+        let others = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        App::start(&self.home, theme, service.into_iter().chain(others).collect()).await
     }
 
     /// No connection to the service any more: its port is closed.
