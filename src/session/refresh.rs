@@ -271,6 +271,7 @@ impl Inner {
                 // token that is good now, so ours goes on top.
                 Ok(Commit::Conflict(Stored::Session(there))) if there.sign_in == record.sign_in => {
                     record.rotation = there.rotation.saturating_add(1);
+                    self.vault.bulletin().post(&kept(&record));
                 }
                 outcome => break outcome,
             }

@@ -219,20 +219,24 @@ impl Inner {
         record.expires_at = Some(Claims::expires_at(&claims));
         let record = Arc::new(record);
         let expect = Expect::Rotation { sign_in: old.sign_in.clone(), rotation: old.rotation };
-        // Only what the keychain took is used: otherwise a refresh came first and has the newer tokens.
-        if let Ok(Commit::Written { .. }) =
-            self.vault.commit(self.guard(generation), expect, record.clone()).await
-        {
-            let kept = self.update_live(generation, |state, _| {
-                if let Some(live) = state.live_mut()
-                    && live.record.rotation < record.rotation
-                {
-                    live.set_tokens(record, Some(claims));
-                }
-            });
-            if kept.is_err() {
-                tracing::debug!("the session ended while its token was being renewed");
+        let outcome = self.vault.commit(self.guard(generation), expect, record.clone()).await;
+        if matches!(outcome, Ok(Commit::Conflict(_) | Commit::Superseded)) {
+            // A refresh came first and has the newer tokens.
+            return;
+        }
+        let random = self.random();
+        let kept = self.update_live(generation, |state, now| {
+            let Some(live) = state.live_mut().filter(|live| live.record.rotation < record.rotation) else {
+                return;
+            };
+            live.set_tokens(record, Some(claims));
+            if let Err(error) = outcome {
+                // It may have been written all the same: whether it was is found out when it is stored again.
+                state.note_not_stored(&error, now, random);
             }
+        });
+        if kept.is_err() {
+            tracing::debug!("the session ended while its token was being renewed");
         }
     }
 }

@@ -171,12 +171,11 @@ impl Vault {
                     // First, like at an end: nothing else knows of it once it is overwritten.
                     note(store, replaced.revocation())?;
                 }
+                // Before the write, whose outcome may stay unknown: whoever counts on from here must count beyond it.
+                bulletin.post(&kept(&record));
                 store.write(Slot::Session, &bytes)?;
                 match store.read(Slot::Session)? {
-                    Some(there) if *there == *bytes => {
-                        bulletin.post(&kept(&record));
-                        Ok(Commit::Written { replaced: stored })
-                    }
+                    Some(there) if *there == *bytes => Ok(Commit::Written { replaced: stored }),
                     _ => Err(StoreError::Failed("it did not keep what was written")),
                 }
             })
