@@ -21,8 +21,11 @@ use crate::{
 /// Time to connect, TLS included.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time for a whole call, from connecting to the last byte.
-pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for a whole call, from connecting to the last byte, in [`TICK`]s: 30 s in which this process runs.
+const CALL_TICKS: u32 = 30;
+
+/// What a call's time is counted in. A process that is stopped, or a machine that sleeps, for however long uses up one.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Largest answer read from the session API: four tokens of the longest accepted kind and their JSON.
 pub(crate) const MAX_ANSWER_BYTES: usize = 72 * 1024;
@@ -72,8 +75,8 @@ impl HttpClient {
             .redirect(redirect::Policy::none())
             // A lost connection must not be tried again silently: the first try may have spent the refresh token.
             .retry(reqwest::retry::never())
+            // No timeout for the whole call here: see `bounded`.
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(CALL_TIMEOUT)
             .user_agent(concat!("tauri-plugin-otpless/", env!("CARGO_PKG_VERSION"))))
     }
 
@@ -82,6 +85,17 @@ impl HttpClient {
     }
 
     pub(crate) async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        body: Option<Zeroizing<Vec<u8>>>,
+        limit: usize,
+    ) -> Result<Response> {
+        bounded(self.exchange(method, url, headers, body, limit)).await
+    }
+
+    async fn exchange(
         &self,
         method: Method,
         url: Url,
@@ -120,6 +134,20 @@ impl HttpClient {
         }
         Ok(Response { status: status.as_u16(), body, date, retry_after })
     }
+}
+
+/// Gives a call its time, counted in ticks.
+///
+/// One long timer is over the moment a stopped process goes on, and would throw away an answer that has been in the
+/// socket all along. It may hold the only refresh token that is still good.
+async fn bounded<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut call = std::pin::pin!(call);
+    for _ in 0..CALL_TICKS {
+        if let Ok(outcome) = tokio::time::timeout(TICK, &mut call).await {
+            return outcome;
+        }
+    }
+    Err(not_in_time())
 }
 
 fn bytes_of(body: Zeroizing<Vec<u8>>) -> bytes::Bytes {
@@ -179,9 +207,10 @@ fn parse_http_date(value: &str) -> Option<Timestamp> {
 /// The mobile SDKs' numbers for transport failures. reqwest's own text is dropped: it contains the URL, and the
 /// URL of a revocation contains the session id (requirement E3).
 fn transport_error(error: reqwest::Error) -> Error {
-    let (code, what) = if error.is_timeout() {
-        ("9100", "the server did not answer in time")
-    } else if error.is_connect() {
+    if error.is_timeout() {
+        return not_in_time();
+    }
+    let (code, what) = if error.is_connect() {
         let causes = causes(&error);
         if causes.contains("dns") || causes.contains("lookup") {
             ("9102", "the server's name could not be resolved")
@@ -195,6 +224,14 @@ fn transport_error(error: reqwest::Error) -> Error {
     } else {
         ("9101", "the connection was lost before the answer was complete")
     };
+    network_error(code, what)
+}
+
+fn not_in_time() -> Error {
+    network_error("9100", "the server did not answer in time")
+}
+
+fn network_error(code: &'static str, what: &str) -> Error {
     Error::new(ErrorKind::Network, format!("{what}; the session is kept and will be tried again"))
         .with_code(code)
 }
@@ -233,5 +270,28 @@ mod tests {
         assert_eq!(read("Sun, 06 Nov 1994 08:00:00 GMT", date), Some(Duration::ZERO));
         assert_eq!(read("999999999999", date), Some(MAX_RETRY_AFTER));
         assert_eq!(read("soon", date), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c5_a_call_has_thirty_seconds() {
+        let asked = tokio::time::Instant::now();
+        let error = bounded(std::future::pending::<Result<()>>()).await.unwrap_err();
+        assert_eq!((error.code(), error.is_retryable()), (Some("9100"), true));
+        assert_eq!(asked.elapsed().as_secs(), 30);
+    }
+
+    /// C1: the timers of a process that was stopped are over when it goes on, before anything else has run.
+    #[tokio::test(start_paused = true)]
+    async fn c1_an_answer_that_came_while_the_process_stood_still_is_taken() {
+        let (answer, call) = tokio::sync::oneshot::channel();
+        let call = tokio::spawn(bounded(async { Ok(call.await.expect("an answer")) }));
+        tokio::task::yield_now().await;
+        for _ in 0..3 {
+            tokio::time::advance(Duration::from_secs(120)).await;
+            tokio::task::yield_now().await;
+            assert!(!call.is_finished(), "standing still is not waiting");
+        }
+        answer.send("rotated").expect("somebody waits for it");
+        assert_eq!(call.await.expect("no panic").expect("the answer"), "rotated");
     }
 }
