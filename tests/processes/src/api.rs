@@ -22,7 +22,9 @@ impl WatchedApi {
     /// On a thread of its own: whoever stands still must not hold up the rest of the process.
     async fn reach(&self, point: &'static str) {
         let points = self.points.clone();
-        tokio::task::spawn_blocking(move || points.reach(point)).await.expect("reaching a point does not panic");
+        tokio::task::spawn_blocking(move || points.reach(point))
+            .await
+            .expect("reaching a point does not panic");
     }
 }
 

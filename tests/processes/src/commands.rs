@@ -86,7 +86,9 @@ impl Device {
 async fn done(device: &Arc<Device>, what: What) -> Value {
     let answered = |outcome: Result<_, Error>| match outcome {
         Ok(session) => json!({ "ok": true, "session": described(&session) }),
-        Err(error) => json!({ "ok": false, "error": error, "session": described(&device.manager().current()) }),
+        Err(error) => {
+            json!({ "ok": false, "error": error, "session": described(&device.manager().current()) })
+        }
     };
     match what {
         What::StartSession { with } => answered(device.manager().start_session(with).await),

@@ -94,7 +94,7 @@ impl Scene {
             Point::Published => {
                 let before = self.app.session().await["expiresAt"].clone();
                 self.app.tell(command).await;
-                self.app.told_session("the new token", |session| session["expiresAt"] != before).await;
+                self.app.until_session("the new token", |session| session["expiresAt"] != before).await;
                 self.app.kill().await;
             }
         }
@@ -212,8 +212,10 @@ async fn assert_logged_out(scene: &Scene, old: &Stored, at: &str) {
         control.session_state(&old.session_id) != Some(SessionState::Active)
     })
     .await;
-    eventually(&format!("an empty keychain after {at}"), async || scene.witness.peek().await == (None, false))
-        .await;
+    eventually(&format!("an empty keychain after {at}"), async || {
+        scene.witness.peek().await == (None, false)
+    })
+    .await;
     let answer = scene.app.refresh().await;
     assert_eq!(answer["error"]["kind"], "notSignedIn", "{at}: {answer}");
     let statuses = scene.app.statuses();

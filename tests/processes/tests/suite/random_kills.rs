@@ -12,8 +12,8 @@ use crate::support::{Stage, Stored, eventually};
 
 const KILLS: usize = 40;
 
-/// A refresh or a logout takes less than this.
-const WITHIN_MICROSECONDS: u64 = 120_000;
+/// A refresh takes about this long on an idle machine.
+const WITHIN_MICROSECONDS: u64 = 40_000;
 
 /// SplitMix64: the seed that is printed plays the same moments again.
 struct Random(u64);
@@ -86,5 +86,7 @@ async fn a6_c11_a_process_killed_at_any_moment_leaves_the_old_or_the_new_and_no_
             assert_eq!(witness.peek().await.0.as_ref(), Some(&stored));
         }
     }
-    println!("{KILLS} kills: {unchanged} found the old, {renewed} the new, {ended} the end, {lost} died unstored");
+    println!(
+        "{KILLS} kills: {unchanged} found the old, {renewed} the new, {ended} the end, {lost} died unstored"
+    );
 }

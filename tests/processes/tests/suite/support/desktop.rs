@@ -112,7 +112,8 @@ impl Desktop {
         let prompter = "org.gnome.keyring.SystemPrompter.service";
         if self.display == Display::Unattended {
             let usual = Path::new("/usr/share/dbus-1/services").join(prompter);
-            fs::copy(usual, self.path("services").join(prompter)).expect("the service file of gcr's prompter");
+            fs::copy(usual, self.path("services").join(prompter))
+                .expect("the service file of gcr's prompter");
         }
         let configuration = format!(
             r#"<busconfig><type>session</type><listen>{}</listen><auth>EXTERNAL</auth>
@@ -168,7 +169,8 @@ impl Desktop {
 
     /// As a person does in the keychain application, or the screen lock.
     pub(crate) fn lock(&self) {
-        self.ask(SECRETS, "org.freedesktop.Secret.Service.Lock", &[&format!("['{LOGIN}']")]).expect("it locks");
+        self.ask(SECRETS, "org.freedesktop.Secret.Service.Lock", &[&format!("['{LOGIN}']")])
+            .expect("it locks");
         self.until("a locked keychain", || self.is_locked() == Some(true));
     }
 
@@ -207,11 +209,37 @@ impl Desktop {
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// How many prompts to unlock there have been: gnome-keyring numbers them.
-    pub(crate) fn prompts_open(&self) -> usize {
-        let answer = self
-            .ask("/org/freedesktop/secrets/prompt", "org.freedesktop.DBus.Introspectable.Introspect", &[])
-            .unwrap_or_default();
+    /// Whether the program that shows prompts runs: it ends with the last of them.
+    pub(crate) fn has_prompter(&self) -> bool {
+        self.prompter().is_some()
+    }
+
+    fn prompter(&self) -> Option<String> {
+        let answer = self.ask_bus("org.freedesktop.DBus.GetConnectionUnixProcessID")?;
+        answer.trim().strip_prefix("(uint32 ")?.strip_suffix(",)").map(str::to_owned)
+    }
+
+    /// The prompt is gone without an answer.
+    pub(crate) fn dismiss_prompt(&self) {
+        let prompter = self.prompter().expect("a prompt stands");
+        let mut kill = self.command("sh");
+        assert!(kill.args(["-c", "kill -s KILL \"$0\"", &prompter]).status().expect("a shell").success());
+        self.until("the end of the prompter", || !self.has_prompter());
+    }
+
+    fn ask_bus(&self, method: &str) -> Option<String> {
+        let mut command = self.command("gdbus");
+        command.args(["call", "--address", &self.address(), "--dest=org.freedesktop.DBus", "--timeout=5"]);
+        command.args(["--object-path=/org/freedesktop/DBus", "--method", method]);
+        let output = command.arg("org.gnome.keyring.SystemPrompter").stdout(Stdio::piped()).output();
+        let output = output.expect("gdbus runs");
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// How many prompts the keychain has at this moment.
+    pub(crate) fn prompts(&self) -> usize {
+        let method = "org.freedesktop.DBus.Introspectable.Introspect";
+        let answer = self.ask("/org/freedesktop/secrets/prompt", method, &[]).unwrap_or_default();
         answer.matches("<node name=").count()
     }
 

@@ -99,13 +99,6 @@ impl Process {
         self.heard(&format!("standing at {point}"), |line| line["at"] == point).await;
     }
 
-    /// Waits for a session that is as `wanted`, among all it has told of.
-    pub(crate) async fn told_session(&self, what: &str, mut wanted: impl FnMut(&Value) -> bool) -> Value {
-        self.heard(what, |line| line["done"].is_null() && line["session"].is_object() && wanted(&line["session"]))
-            .await["session"]
-            .clone()
-    }
-
     /// Waits until the newest session told of is as `wanted`.
     pub(crate) async fn until_session(&self, what: &str, mut wanted: impl FnMut(&Value) -> bool) -> Value {
         let mut said = self.said.clone();
@@ -121,6 +114,13 @@ impl Process {
         let said = self.said.borrow();
         let sessions = said.iter().filter_map(|line| line["session"]["status"].as_str());
         sessions.map(str::to_owned).collect()
+    }
+
+    /// From the first time that somebody was signed in, the session was usable all along.
+    pub(crate) fn assert_never_signed_out(&self) {
+        let statuses = self.statuses();
+        let first = statuses.iter().position(|status| status == "active").unwrap_or(0);
+        assert!(statuses[first..].iter().all(|status| status == "active"), "{statuses:?}");
     }
 
     async fn heard(&self, what: &str, mut wanted: impl FnMut(&Value) -> bool) -> Value {
