@@ -80,13 +80,42 @@ async fn a8_a9_an_unlock_prompt_that_nobody_answers_holds_up_nothing_and_a_logou
     let session = restarted.session().await;
     assert!(session["status"] != "active" && session["userId"].is_null(), "C11: {session}");
     stage.desktop.unlock();
-    stage.desktop.dismiss_prompt();
+    assert!(stage.desktop.dismiss_prompt(), "the prompt stands until somebody answers it");
     stage.time_passes(LATER, &[&restarted]).await;
     restarted.until_session("the end", |session| session["status"] == "signedOut").await;
     let witness = stage.witness();
     eventually("an empty keychain", async || witness.peek().await == (None, false)).await;
     let statuses = restarted.statuses();
     assert!(!statuses.iter().any(|status| status == "active"), "C11: {statuses:?}");
+}
+
+/// (b) A8: whoever dismissed the prompt is not asked again for a minute, however often they come back to the app.
+#[tokio::test(flavor = "multi_thread")]
+async fn a8_a_dismissed_prompt_does_not_come_back_for_a_minute() {
+    let mut stage = Stage::on(Desktop::start(Display::Unattended), Settings::default()).await;
+    let app = stage.start();
+    stage.sign_in(&app).await;
+    stage.desktop.lock();
+    assert_eq!(refreshed(&mut stage, &app).await["storage"], "ephemeral");
+    assert!(stage.desktop.dismiss_prompt(), "a prompt stands");
+    // What queued up behind the first question may ask once more; each is dismissed.
+    eventually("the refusal", async || {
+        stage.desktop.dismiss_prompt();
+        let answer = app.ask(json!({ "do": "diagnostics" })).await;
+        answer["diagnostics"]["storageError"].as_str().is_some_and(|error| error.contains("locked"))
+    })
+    .await;
+    for _ in 0..2 {
+        stage.time_passes(Duration::from_secs(20), &[&app]).await;
+        let watched = Instant::now();
+        while watched.elapsed() < Duration::from_secs(1) {
+            assert!(!stage.desktop.has_prompter(), "asked again too soon");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    stage.time_passes(LATER, &[&app]).await;
+    eventually("the next question", async || stage.desktop.has_prompter()).await;
+    app.assert_never_signed_out();
 }
 
 /// (b, c) A8: the service is killed while its prompt stands, so nobody will ever say how that ended.

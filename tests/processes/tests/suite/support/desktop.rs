@@ -78,7 +78,7 @@ impl Desktop {
         self.path("app")
     }
 
-    /// Makes `command` one that runs on this desktop.
+    /// Gives `set` the environment of a program on this desktop; `None` means a variable that must not be there.
     pub(crate) fn dress(&self, mut set: impl FnMut(&str, Option<PathBuf>)) {
         for (variable, name) in [
             ("HOME", "home"),
@@ -209,7 +209,7 @@ impl Desktop {
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Whether the program that shows prompts runs: it ends with the last of them.
+    /// Whether the program that shows prompts runs: the first one starts it.
     pub(crate) fn has_prompter(&self) -> bool {
         self.prompter().is_some()
     }
@@ -219,12 +219,13 @@ impl Desktop {
         answer.trim().strip_prefix("(uint32 ")?.strip_suffix(",)").map(str::to_owned)
     }
 
-    /// The prompt is gone without an answer.
-    pub(crate) fn dismiss_prompt(&self) {
-        let prompter = self.prompter().expect("a prompt stands");
+    /// The prompt goes without an answer. Says whether there was one.
+    pub(crate) fn dismiss_prompt(&self) -> bool {
+        let Some(prompter) = self.prompter() else { return false };
         let mut kill = self.command("sh");
-        assert!(kill.args(["-c", "kill -s KILL \"$0\"", &prompter]).status().expect("a shell").success());
-        self.until("the end of the prompter", || !self.has_prompter());
+        kill.args(["-c", "kill -s KILL \"$0\"", &prompter]).status().expect("a shell");
+        self.until("the end of the prompter", || self.prompter().as_ref() != Some(&prompter));
+        true
     }
 
     fn ask_bus(&self, method: &str) -> Option<String> {
