@@ -21,8 +21,11 @@ use crate::{
 /// Time to connect, TLS included.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time for a whole call, from connecting to the last byte.
-pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for a whole call, from connecting to the last byte, in [`TICK`]s: 30 s in which this process runs.
+const CALL_TICKS: u32 = 30;
+
+/// What a call's time is counted in. A process that is stopped, or a machine that sleeps, for however long uses up one.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Largest answer read from the session API: four tokens of the longest accepted kind and their JSON.
 pub(crate) const MAX_ANSWER_BYTES: usize = 72 * 1024;
@@ -64,12 +67,16 @@ impl HttpClient {
             .redirect(redirect::Policy::none())
             // A lost connection must not be tried again silently: the first try may have spent the refresh token.
             .retry(reqwest::retry::never())
+            // No timeout for the whole call here: see `bounded`.
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(CALL_TIMEOUT)
             .user_agent(concat!("tauri-plugin-otpless/", env!("CARGO_PKG_VERSION"))))
     }
 
     pub(crate) async fn send(&self, request: Request) -> Result<Response> {
+        bounded(self.exchange(request)).await
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Response> {
         let Request { method, url, headers, body, limit } = request;
         let client = if url.scheme() == "https" { &self.secure } else { &self.local };
         let mut request = client.request(method, url).headers(headers);
@@ -104,6 +111,20 @@ impl HttpClient {
         }
         Ok(Response { status: status.as_u16(), body, date, retry_after })
     }
+}
+
+/// Gives a call its time, counted in ticks.
+///
+/// One long timer is over the moment a stopped process goes on, and would throw away an answer that has been in the
+/// socket all along. It may hold the only refresh token that is still good.
+async fn bounded<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut call = std::pin::pin!(call);
+    for _ in 0..CALL_TICKS {
+        if let Ok(outcome) = tokio::time::timeout(TICK, &mut call).await {
+            return outcome;
+        }
+    }
+    Err(Unreachable::Timeout.into())
 }
 
 fn bytes_of(body: Zeroizing<Vec<u8>>) -> bytes::Bytes {
@@ -210,5 +231,28 @@ mod tests {
         assert_eq!(read("Sun, 06 Nov 1994 08:00:00 GMT", date), Some(Duration::ZERO));
         assert_eq!(read("999999999999", date), Some(MAX_RETRY_AFTER));
         assert_eq!(read("soon", date), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c5_a_call_has_thirty_seconds() {
+        let asked = tokio::time::Instant::now();
+        let error = bounded(std::future::pending::<Result<()>>()).await.unwrap_err();
+        assert_eq!((error.code(), error.is_retryable()), (Some("9100"), true));
+        assert_eq!(asked.elapsed().as_secs(), 30);
+    }
+
+    /// C1: the timers of a process that was stopped are over when it goes on, before anything else has run.
+    #[tokio::test(start_paused = true)]
+    async fn c1_an_answer_that_came_while_the_process_stood_still_is_taken() {
+        let (answer, call) = tokio::sync::oneshot::channel();
+        let call = tokio::spawn(bounded(async { Ok(call.await.expect("an answer")) }));
+        tokio::task::yield_now().await;
+        for _ in 0..3 {
+            tokio::time::advance(Duration::from_secs(120)).await;
+            tokio::task::yield_now().await;
+            assert!(!call.is_finished(), "standing still is not waiting");
+        }
+        answer.send("rotated").expect("somebody waits for it");
+        assert_eq!(call.await.expect("no panic").expect("the answer"), "rotated");
     }
 }

@@ -14,7 +14,13 @@ use super::{SessionStore, Slot, StoreError};
 /// an old connection with errors for ever.
 pub struct KeychainStore {
     service: String,
-    connection: Option<Arc<CredentialStore>>,
+    connection: Option<Connection>,
+}
+
+/// A store, and what it talks to.
+struct Connection {
+    store: Arc<CredentialStore>,
+    instance: Instance,
 }
 
 impl fmt::Debug for KeychainStore {
@@ -29,18 +35,18 @@ impl KeychainStore {
         Self { service: service.into(), connection: None }
     }
 
-    fn with_entry<T>(
+    fn with_entry<T: Send + 'static>(
         &mut self,
         slot: Slot,
-        operation: impl Fn(&Entry) -> Result<T, KeyringError>,
+        operation: impl Fn(&Entry) -> Result<T, KeyringError> + Clone + Send + 'static,
     ) -> Result<T, KeyringError> {
         let kept = self.connection.is_some();
-        let result = self.entry(slot).and_then(|entry| operation(&entry));
+        let result = self.attempt(slot, operation.clone());
         match result {
             Err(KeyringError::PlatformFailure(_)) if kept => {
                 // Perhaps only the connection is old: once more with a new one.
                 self.connection = None;
-                let result = self.entry(slot).and_then(|entry| operation(&entry));
+                let result = self.attempt(slot, operation);
                 if matches!(result, Err(KeyringError::PlatformFailure(_))) {
                     self.connection = None;
                 }
@@ -54,12 +60,17 @@ impl KeychainStore {
         }
     }
 
-    fn entry(&mut self, slot: Slot) -> Result<Entry, KeyringError> {
-        let store = match &self.connection {
-            Some(store) => store.clone(),
-            None => self.connection.insert(connect()?).clone(),
+    fn attempt<T: Send + 'static>(
+        &mut self,
+        slot: Slot,
+        operation: impl FnOnce(&Entry) -> Result<T, KeyringError> + Send + 'static,
+    ) -> Result<T, KeyringError> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(Connection { store: connect()?, instance: Instance::running()? }),
         };
-        store.build(&self.service, slot.user(), Some(&modifiers()))
+        let entry = connection.store.build(&self.service, slot.user(), Some(&modifiers()))?;
+        connection.instance.attend(move || operation(&entry))
     }
 }
 
@@ -91,7 +102,9 @@ impl SessionStore for KeychainStore {
     }
 
     fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
-        self.with_entry(slot, |entry| entry.set_secret(value)).map_err(translate)
+        // A call that waits for a prompt may outlast this one's borrow.
+        let value = Arc::new(Zeroizing::new(value.to_vec()));
+        self.with_entry(slot, move |entry| entry.set_secret(&value)).map_err(translate)
     }
 
     fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
@@ -140,6 +153,8 @@ fn translate(error: KeyringError) -> StoreError {
 #[cfg(all(unix, not(any(target_os = "macos", target_os = "ios", target_os = "android"))))]
 mod platform {
     use super::{Arc, CredentialStore, HashMap, KeyringError, StoreError};
+
+    pub(super) use crate::store::secret_service::Instance;
 
     pub(super) const BACKEND: &str = "Secret Service";
 
@@ -238,6 +253,32 @@ mod platform {
     }
 }
 
+/// Elsewhere the system itself answers, and does not go away.
+#[cfg(any(windows, target_os = "macos", target_os = "ios", target_os = "android"))]
+mod system {
+    use super::KeyringError;
+
+    pub(super) struct Instance;
+
+    impl Instance {
+        pub(super) fn running() -> Result<Self, KeyringError> {
+            Ok(Self)
+        }
+
+        pub(super) fn attend<T>(
+            &self,
+            call: impl FnOnce() -> Result<T, KeyringError>,
+        ) -> Result<T, KeyringError> {
+            call()
+        }
+    }
+}
+
+#[cfg(any(windows, target_os = "macos", target_os = "ios", target_os = "android"))]
+use system::Instance;
+
+#[cfg(all(unix, not(any(target_os = "macos", target_os = "ios", target_os = "android"))))]
+use platform::Instance;
 use platform::{BACKEND, connect, modifiers, sure_that_there_is_none};
 
 #[cfg(test)]
