@@ -116,12 +116,15 @@ impl Live {
 
     /// The server's time is known better. Moments that were noted by the wrong time move along, or somebody who was active
     /// a minute ago would count as idle for as long as the clock was wrong; none may be in the future.
-    pub(crate) fn server_time_corrected(&mut self, skew_ms: i64, server_now: Timestamp) {
+    /// Answers whether the last activity did.
+    pub(crate) fn server_time_corrected(&mut self, skew_ms: i64, server_now: Timestamp) -> bool {
+        let before = self.last_active_at;
         let by = self.noted_with_skew.map_or(0, |noted| skew_ms.saturating_sub(noted));
         self.noted_with_skew = self.noted_with_skew.map(|_| skew_ms);
         for moment in [&mut self.last_active_at, &mut self.activity_logged_at, &mut self.heartbeat_at] {
             *moment = moment.shifted(by).min(server_now);
         }
+        before != self.last_active_at
     }
 
     pub(crate) fn revocation(&self) -> Revocation {

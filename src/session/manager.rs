@@ -236,7 +236,7 @@ impl Inner {
 
     /// Changes the state, after deadlines that have passed are applied, and publishes what came of it.
     pub(super) fn update<T>(&self, change: impl FnOnce(&mut State, Now) -> T) -> T {
-        let (result, changed, ended) = {
+        let (result, changed, ended, moved) = {
             let mut state = self.lock();
             let now = self.now();
             state.notice_clock(now);
@@ -244,8 +244,14 @@ impl Inner {
             let result = change(&mut state, now);
             // What has just been learned may show that a deadline had passed: then nobody sees the session again.
             let (mut state, after) = self.apply_deadlines(state, now);
-            (result, state.take_change(&self.policy, now), [before, after])
+            let moved = std::mem::take(&mut state.activity_moved)
+                .then(|| state.live().map(|live| (live.record.sign_in.clone(), live.last_active_at)));
+            (result, state.take_change(&self.policy, now), [before, after], moved.flatten())
         };
+        if let Some((sign_in, at)) = moved {
+            self.log_activity(&sign_in, at);
+            self.post_activity(&sign_in, at);
+        }
         for (sign_in, reason) in ended.into_iter().flatten() {
             self.log_ended(&sign_in, reason);
         }

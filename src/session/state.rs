@@ -74,6 +74,8 @@ pub(crate) struct State {
     /// Counts sign-ins and logouts: what a sign-in that is still being verified loses to. Deadlines and verdicts end
     /// a session too, but they say nothing against a new one.
     pub(crate) user_actions: u64,
+    /// Whether what is written down of the last activity was written by the wrong time.
+    pub(crate) activity_moved: bool,
     /// The sign-ins that are being verified or stored, and what those who bring the same one wait for.
     pub(crate) claiming: Vec<(SessionId, Arc<SingleFlight<Result<()>>>)>,
     /// What other processes have said of the keychain, as last heard.
@@ -107,6 +109,7 @@ impl Default for State {
             retries: Retries::default(),
             running: HashSet::new(),
             user_actions: 0,
+            activity_moved: false,
             claiming: Vec::new(),
             heard: None,
             budget: Budget::default(),
@@ -150,9 +153,8 @@ impl State {
         if behind > SKEW_TOLERANCE_MS {
             self.skew_ms = self.skew_ms.saturating_add(behind);
             let (skew_ms, server_now) = (self.skew_ms, self.server_now(now));
-            if let Some(live) = self.live_mut() {
-                live.server_time_corrected(skew_ms, server_now);
-            }
+            self.activity_moved |=
+                self.live_mut().is_some_and(|live| live.server_time_corrected(skew_ms, server_now));
         }
     }
 
@@ -214,9 +216,8 @@ impl State {
             *at = (*at).min(server_now);
         }
         let skew_ms = self.skew_ms;
-        if let Some(live) = self.live_mut() {
-            live.server_time_corrected(skew_ms, server_now);
-        }
+        self.activity_moved |=
+            self.live_mut().is_some_and(|live| live.server_time_corrected(skew_ms, server_now));
     }
 
     /// Which deadline has passed, if one has. Asked whenever the session is looked at (rule 7).

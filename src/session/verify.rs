@@ -170,6 +170,10 @@ impl Inner {
             // The token may have been replaced, or have expired, while it was on its way: then the verdict is about that
             // token and not about the session, which the next refresh will hear about.
             Err(error) if error.verdict == Verdict::Over && self.is_outdated(generation, record) => Ok(()),
+            // Whether the token has expired is not known as long as the time is not; the refresh token can tell.
+            Err(error) if error.verdict == Verdict::Over && !self.read(|state, _| state.skew_known) => {
+                self.refresh_shared().await
+            }
             Err(error) if error.verdict == Verdict::Over => {
                 // Our token may only be old: another process may hold a newer one (requirement C4).
                 match self.adopt_from_store(generation).await {
