@@ -16,7 +16,7 @@ use crate::{
     clock::Timestamp,
     store::{
         record::SignInId,
-        vault::{NOTHING_KEPT, kept},
+        vault::{NOTHING_KEPT, kept, tag},
     },
 };
 
@@ -42,12 +42,16 @@ impl State {
     }
 }
 
-/// Whether `line` says that there are newer tokens of the same sign-in than ours.
+/// Whether `line` says that there is a newer refresh token of the same sign-in than ours: one that is neither ours nor
+/// the one we have spent for it.
 fn is_ahead(line: &str, live: &Live) -> bool {
-    line.split_once(' ').is_some_and(|(sign_in, rotation)| {
-        live.record.sign_in.as_str() == sign_in
-            && rotation.parse::<u64>().is_ok_and(|rotation| rotation > live.record.rotation)
-    })
+    let mut words = line.split(' ');
+    let (sign_in, _rotation, token) = (words.next(), words.next(), words.next());
+    sign_in == Some(live.record.sign_in.as_str())
+        && token.is_some_and(|token| {
+            token != tag(&live.record.tokens.refresh_token)
+                && live.spent.as_ref().is_none_or(|spent| token != tag(spent))
+        })
 }
 
 impl Inner {

@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ring::digest::{SHA256, digest};
+
 use super::{
     SessionStore, Slot, StoreError,
     bulletin::Bulletin,
@@ -21,7 +23,10 @@ use super::{
     record::{SessionRecord, SignInId, Unreadable},
     worker::{StoreWorker, Urgency},
 };
-use crate::{clock::Timestamp, secret::SessionId};
+use crate::{
+    clock::Timestamp,
+    secret::{RefreshToken, SessionId},
+};
 
 /// How long a step waits for another process to finish its own: a thousand times what one takes.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -107,9 +112,16 @@ pub(crate) enum Commit {
     Conflict(Stored),
 }
 
-/// What the bulletin says of an entry: which sign-in and how often its tokens have changed, nothing secret.
+/// What the bulletin says of an entry: which sign-in, how often its tokens have changed, and which refresh token it is by
+/// a piece of its digest; nothing secret.
 pub(crate) fn kept(record: &SessionRecord) -> String {
-    format!("{} {}", record.sign_in.as_str(), record.rotation)
+    let token = tag(&record.tokens.refresh_token);
+    format!("{} {} {token}", record.sign_in.as_str(), record.rotation)
+}
+
+/// Tells refresh tokens apart where they must not stand.
+pub(crate) fn tag(token: &RefreshToken) -> String {
+    digest(&SHA256, token.expose().as_bytes()).as_ref()[..8].iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// What the bulletin says of an entry that is not there.

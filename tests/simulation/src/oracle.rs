@@ -228,7 +228,6 @@ impl Oracle {
             if let Some(truth) = self.truths.get_mut(user) {
                 truth.ended = true;
                 truth.final_since.get_or_insert(world.awake());
-                truth.owed |= world.moods.now() == Mood::Well;
             }
             if let Some(seen) = self.seen.get_mut(process) {
                 seen.over.insert(user.clone());
@@ -458,6 +457,9 @@ impl Oracle {
         {
             wrong.extend(self.justify(process, &user, session.end_reason, world).err());
             self.ended(process, &user, world);
+            if let Some(truth) = self.truths.get_mut(&user) {
+                truth.owed |= world.moods.now() == Mood::Well;
+            }
         }
         if let (Some(user), Some(next)) = (&before, &shows)
             && user != next
@@ -484,7 +486,6 @@ impl Oracle {
         if let Some(truth) = self.truths.get_mut(user) {
             truth.ended = true;
             truth.final_since.get_or_insert(world.awake());
-            truth.owed |= world.moods.now() == Mood::Well;
         }
         if let Some(seen) = self.seen.get_mut(process) {
             seen.over.insert(user.to_owned());
@@ -506,40 +507,40 @@ impl Oracle {
         let age = now.saturating_since(truth.began) + CLOCK_SLACK;
         let state = world.service().session_state(&truth.session_id);
         *world.report().ends.entry(reason.map_or("none".to_owned(), |r| format!("{r:?}"))).or_default() += 1;
+        let lost =
+            (truth.exchanges.iter().rev()).find(|exchange| !exchange.stored).and_then(|exchange| {
+                match (exchange.delivered, exchange.died) {
+                    (_, true) => Some(DIED_BEFORE_WRITE),
+                    (false, false) => Some(ANSWER_LOST),
+                    (true, false) => None,
+                }
+            });
         let holds = match reason {
-            Some(EndReason::Logout) => truth.logout_called || truth.replaced || ended_elsewhere,
-            Some(EndReason::Replaced) => truth.replaced || ended_elsewhere,
+            // What is shown may be why the one ended that had taken its place.
+            _ if truth.replaced
+                || ended_elsewhere
+                || truth.verdict && state != Some(SessionState::Active) =>
+            {
+                true
+            }
+            Some(EndReason::Logout) => truth.logout_called,
+            // Which of two began later is told by clocks.
+            Some(EndReason::Replaced) => truth.clock_moved,
             Some(EndReason::Inactive) => {
                 truth.clock_moved || self.policy.inactivity_timeout.is_some_and(|timeout| idle >= timeout)
             }
             Some(EndReason::Lifetime) => {
                 truth.clock_moved || self.policy.max_lifetime.is_some_and(|max| age >= max)
             }
-            Some(EndReason::Revoked | EndReason::Expired) if truth.verdict => {
-                if state != Some(SessionState::Active) || ended_elsewhere || truth.replaced {
-                    true
-                } else {
-                    // The service has the session, and refused the token: it was lost.
-                    let cause = truth.exchanges.iter().rev().find(|e| !e.stored).and_then(|exchange| {
-                        if !exchange.delivered && !exchange.died {
-                            Some(ANSWER_LOST)
-                        } else if exchange.died {
-                            Some(DIED_BEFORE_WRITE)
-                        } else {
-                            None
-                        }
-                    });
-                    match cause {
-                        Some(cause) => {
-                            *world.report().losses.entry(cause).or_default() += 1;
-                            world.tell(|| format!("LOST: {cause}"));
-                            true
-                        }
-                        None => false,
-                    }
+            Some(EndReason::Expired) if now + CLOCK_SLACK >= truth.refresh_expires => true,
+            // The service has the session, and what the device holds of it is refused or has expired: it was lost.
+            Some(EndReason::Revoked | EndReason::Expired) => {
+                if let Some(cause) = lost {
+                    *world.report().losses.entry(cause).or_default() += 1;
+                    world.tell(|| format!("LOST: {cause}"));
                 }
+                lost.is_some()
             }
-            Some(EndReason::Expired) => now + CLOCK_SLACK >= truth.refresh_expires || ended_elsewhere,
             Some(EndReason::StoreCorrupt | EndReason::InvalidToken) => truth.damaged,
             Some(_) | None => false,
         };
