@@ -71,7 +71,7 @@ fn by_itself() -> Result<(), Failure> {
 }
 
 /// Cargo puts all programs of one build into one folder, this one among them.
-fn programs() -> Result<PathBuf, Failure> {
+pub fn programs() -> Result<PathBuf, Failure> {
     let myself =
         std::env::current_exe().map_err(|error| format!("cannot find this program's own file: {error}"))?;
     myself.parent().map(Path::to_path_buf).ok_or_else(|| "this program's file is in no folder".into())

@@ -9,6 +9,7 @@ mod frontend;
 
 mod process;
 mod setup;
+mod simulate;
 mod test;
 
 use std::path::Path;
@@ -25,9 +26,10 @@ fn main() -> ExitCode {
         ["desktop", program, rest @ ..] => {
             env::run(std::process::Command::new(program).args(rest), test::TEST_BOUND)
         }
+        ["simulate", rest @ ..] if !rest.contains(&"--help") => simulate::simulate(rest),
         [env::KEEP, rest @ ..] => return env::keep(rest),
         [desktop::INSIDE, rest @ ..] => return desktop::inside(rest),
-        [] | ["help" | "--help" | "-h"] | ["setup" | "test" | "demo", "--help" | "-h"] => {
+        [] | ["help" | "--help" | "-h"] | ["setup" | "test" | "demo" | "simulate", "--help" | "-h"] => {
             println!("{}", help());
             Ok(())
         }
@@ -50,6 +52,9 @@ fn help() -> String {
          cargo xtask demo --headless     the latter, also where there is a display\n\
          cargo xtask test                every check, the quickest to fail first\n\
          cargo xtask test --only STEP    one step (may be given several times)\n\
+         cargo xtask simulate --seeds N  that many months in the life of sessions, from a fresh seed (it is printed) or,\n\
+         \u{20}                               with --from SEED, from that one\n\
+         cargo xtask simulate --seed S   one of them again, and what happened in it\n\
          cargo xtask desktop COMMAND     run a command with a display, a session bus and a keychain to throw away,\n\
          \u{20}                               for instance: cargo xtask desktop cargo test --workspace --test keychain\n\n\
          Steps:\n",

@@ -24,6 +24,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "ui", about: "the demo's page builds and passes its tests", run: frontend::test_page },
     Step { name: "clippy", about: "clippy, with every warning an error, also as in a release", run: clippy },
     Step { name: "rust", about: "unit, contract, IPC and keychain tests", run: rust },
+    Step { name: "simulation", about: "2,000 session-months from a fresh seed", run: simulation },
     Step { name: "doc", about: "rustdoc, with every warning an error", run: documentation },
     Step {
         name: "end-to-end",
@@ -127,6 +128,10 @@ fn clippy() -> Result<(), Failure> {
 fn rust() -> Result<(), Failure> {
     run(&mut cargo(&["test", "--workspace", "--no-run"]), BUILD_BOUND)?;
     on_a_desktop(&["test", "--workspace"])
+}
+
+fn simulation() -> Result<(), Failure> {
+    crate::simulate::simulate(&["--seeds", "2000"])
 }
 
 fn documentation() -> Result<(), Failure> {

@@ -95,6 +95,19 @@ impl Keychain {
         })
     }
 
+    pub(crate) fn copy(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.values().clone())))
+    }
+
+    pub(crate) fn become_like(&self, other: &Self) {
+        let values = other.values().clone();
+        *self.values() = values;
+    }
+
+    pub(crate) fn forget_everything(&self) {
+        self.values().clear();
+    }
+
     /// The keychain as `process` reaches it.
     pub(crate) fn reached_by(&self, process: &Arc<Process>, world: &Arc<World>) -> Box<dyn SessionStore> {
         Box::new(Reached { keychain: self.clone(), process: process.clone(), world: world.clone() })

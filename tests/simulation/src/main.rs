@@ -28,7 +28,7 @@ use std::{
 };
 
 use report::Report;
-use world::World;
+use world::{Sabotage, World};
 
 /// What came of one run.
 struct Outcome {
@@ -38,14 +38,14 @@ struct Outcome {
 }
 
 /// Plays one run.
-fn play(seed: u64, traced: bool) -> Outcome {
+fn play(seed: u64, traced: bool, sabotage: Option<Sabotage>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");
     let outcome = runtime.block_on(async {
-        let world = Arc::new(World::new(seed, traced));
+        let world = Arc::new(World::new(seed, traced, sabotage));
         // Unconstrained: tokio would have it pause after a number of operations, and it runs many tasks in one.
         let executor = tokio::task::unconstrained(world.executor.clone().run(world.clone()));
         let executor = tokio::spawn(executor);
@@ -59,27 +59,38 @@ fn play(seed: u64, traced: bool) -> Outcome {
     outcome
 }
 
+const USAGE: &str =
+    "usage: --seeds N [--from SEED] [--sabotage forgetful-keychain|no-locks|revived-by-hand] | --seed SEED";
+
 struct Arguments {
     first: u64,
     runs: u64,
     traced: bool,
+    sabotage: Option<Sabotage>,
 }
 
 impl Arguments {
     fn read(words: &[String]) -> Result<Self, String> {
-        let usage = "usage: [--seeds N [--from SEED]] | --seed SEED";
-        let number =
-            |word: &String| word.parse::<u64>().map_err(|_| format!("`{word}` is no number; {usage}"));
-        let fresh = || fastrand::u64(..1 << 40);
-        match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-            [] => Ok(Self { first: fresh(), runs: 2_000, traced: false }),
-            ["--seeds", _] => Ok(Self { first: fresh(), runs: number(&words[1])?, traced: false }),
-            ["--seeds", _, "--from", _] => {
-                Ok(Self { first: number(&words[3])?, runs: number(&words[1])?, traced: false })
+        let mut read = Self { first: fastrand::u64(..1 << 40), runs: 2_000, traced: false, sabotage: None };
+        for pair in words.chunks(2) {
+            let [name, value] = pair else { return Err(format!("`{}` needs a value; {USAGE}", pair[0])) };
+            let number = || value.parse::<u64>().map_err(|_| format!("`{value}` is no number; {USAGE}"));
+            match name.as_str() {
+                "--seeds" => read.runs = number()?,
+                "--from" => read.first = number()?,
+                "--seed" => (read.first, read.runs, read.traced) = (number()?, 1, true),
+                "--sabotage" => {
+                    read.sabotage = Some(match value.as_str() {
+                        "forgetful-keychain" => Sabotage::ForgetfulKeychain,
+                        "no-locks" => Sabotage::NoLocks,
+                        "revived-by-hand" => Sabotage::RevivedByHand,
+                        _ => return Err(format!("`{value}` is no sabotage; {USAGE}")),
+                    });
+                }
+                _ => return Err(format!("`{name}` is not known; {USAGE}")),
             }
-            ["--seed", _] => Ok(Self { first: number(&words[1])?, runs: 1, traced: true }),
-            _ => Err(usage.to_owned()),
         }
+        Ok(read)
     }
 }
 
@@ -92,7 +103,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let Arguments { first, runs, traced } = arguments;
+    let Arguments { first, runs, traced, sabotage } = arguments;
     println!("simulation: {runs} session-months from seed {first}");
     let started = Instant::now();
     let next = AtomicU64::new(0);
@@ -106,7 +117,7 @@ fn main() -> ExitCode {
                         return;
                     }
                     let seed = first.wrapping_add(n);
-                    let outcome = play(seed, traced);
+                    let outcome = play(seed, traced, sabotage);
                     if let Some(trace) = &outcome.trace {
                         print!("{trace}");
                     }

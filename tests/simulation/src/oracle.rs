@@ -500,6 +500,10 @@ impl Oracle {
         reason: Option<EndReason>,
         world: &World,
     ) -> Result<(), String> {
+        // A process that the service has not told the time since somebody set the clock notes what it notes by the wrong one.
+        let in_doubt = self.seen.values().any(|seen| seen.alive && !seen.time_known);
+        let began: Vec<_> =
+            (self.truths.iter()).filter(|(other, _)| *other != user).map(|(_, truth)| truth.began).collect();
         let Some(truth) = self.truths.get_mut(user) else { return Ok(()) };
         let now = world.true_now();
         let ended_elsewhere = truth.ended;
@@ -524,13 +528,17 @@ impl Oracle {
                 true
             }
             Some(EndReason::Logout) => truth.logout_called,
-            // Which of two began later is told by clocks.
-            Some(EndReason::Replaced) => truth.clock_moved,
+            // Which of two began later is told by clocks, and some begin together.
+            Some(EndReason::Replaced) => {
+                truth.clock_moved || began.iter().any(|other| *other + CLOCK_SLACK >= truth.began)
+            }
             Some(EndReason::Inactive) => {
-                truth.clock_moved || self.policy.inactivity_timeout.is_some_and(|timeout| idle >= timeout)
+                truth.clock_moved
+                    || in_doubt
+                    || self.policy.inactivity_timeout.is_some_and(|timeout| idle >= timeout)
             }
             Some(EndReason::Lifetime) => {
-                truth.clock_moved || self.policy.max_lifetime.is_some_and(|max| age >= max)
+                truth.clock_moved || in_doubt || self.policy.max_lifetime.is_some_and(|max| age >= max)
             }
             Some(EndReason::Expired) if now + CLOCK_SLACK >= truth.refresh_expires => true,
             // The service has the session, and what the device holds of it is refused or has expired: it was lost.

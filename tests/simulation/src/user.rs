@@ -12,7 +12,7 @@ use crate::{
     keychain::{Keychain, Mood},
     oracle::short,
     process::App,
-    world::{Weather, World, pick},
+    world::{Sabotage, Weather, World, pick},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -88,6 +88,11 @@ const TROUBLE: &[(u32, Event)] = &[
     (2, Event::RevokeElsewhere),
 ];
 
+/// In memory where there is such a place: locks and bulletins are files, and a month has many.
+fn shared_directory() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a temporary directory")
+}
+
 /// The device and what runs on it.
 pub(crate) struct Device {
     world: Arc<World>,
@@ -100,8 +105,7 @@ pub(crate) struct Device {
 
 impl Device {
     pub(crate) fn new(world: Arc<World>) -> Self {
-        // In memory where there is such a place: locks and bulletins are files, and a month has many.
-        let shared = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a temporary directory");
+        let shared = shared_directory();
         let apps = (0..world.scenario.processes).map(|_| None).collect();
         Self { world, keychain: Keychain::default(), log: Arc::default(), shared, apps, started: 0 }
     }
@@ -127,7 +131,13 @@ impl Device {
     fn start(&mut self, slot: usize) {
         self.started += 1;
         let name = format!("process {}", self.started);
-        let app = App::start(name, &self.world, &self.keychain, self.log.clone(), self.shared.path());
+        let mut shared = self.shared.path().to_owned();
+        match self.world.sabotage {
+            Some(Sabotage::ForgetfulKeychain) => self.keychain.forget_everything(),
+            Some(Sabotage::NoLocks) => shared.push(&name),
+            Some(Sabotage::RevivedByHand) | None => {}
+        }
+        let app = App::start(name, &self.world, &self.keychain, self.log.clone(), &shared);
         self.apps[slot] = Some(app);
     }
 
@@ -382,8 +392,17 @@ impl Device {
         world.tell(|| format!("somebody signs out in {}", app.process.name()));
         world.oracle().logout_begins();
         let name = app.process.name().to_owned();
+        let kept = self.keychain.copy();
         if app.does(|manager| async move { manager.logout().await }).done().await.is_some() {
             world.oracle().logout_ends(&name, &before, &world);
+            if world.sabotage == Some(Sabotage::RevivedByHand) {
+                self.keychain.become_like(&kept);
+                self.log = Arc::default();
+                self.shared = shared_directory();
+                for app in self.apps.iter_mut().filter_map(Option::take) {
+                    app.process.kill("to be revived");
+                }
+            }
         }
     }
 

@@ -77,6 +77,17 @@ pub(crate) fn pick<'a, T>(rng: &mut Rng, weighted: &'a [(u32, T)]) -> &'a T {
     unreachable!("the weights add up")
 }
 
+/// What is broken on purpose, to see that it is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sabotage {
+    /// The keychain is empty whenever a process starts.
+    ForgetfulKeychain,
+    /// Each process has lock files of its own.
+    NoLocks,
+    /// What a logout has erased is put back, and what was noted of it is lost.
+    RevivedByHand,
+}
+
 /// What the network does at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weather {
@@ -93,6 +104,7 @@ pub(crate) struct World {
     pub(crate) moods: Moods,
     pub(crate) refresh_sent: Notify,
     pub(crate) executor: Executor,
+    pub(crate) sabotage: Option<Sabotage>,
     started: Instant,
     inner: Mutex<Inner>,
     oracle: Mutex<Oracle>,
@@ -116,7 +128,7 @@ impl fmt::Debug for World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, traced: bool) -> Self {
+    pub(crate) fn new(seed: u64, traced: bool, sabotage: Option<Sabotage>) -> Self {
         let mut rng = Rng::with_seed(seed);
         let scenario = Scenario::draw(&mut rng);
         let service = Control::without_network(Settings {
@@ -133,6 +145,7 @@ impl World {
             moods: Moods::default(),
             refresh_sent: Notify::new(),
             executor: Executor::default(),
+            sabotage,
             started: Instant::now(),
             inner: Mutex::new(Inner {
                 rng,

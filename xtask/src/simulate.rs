@@ -1,0 +1,12 @@
+//! `cargo xtask simulate`: months in the life of sessions (tests/simulation).
+
+use crate::process::{Failure, cargo, run};
+use crate::test::{BUILD_BOUND, TEST_BOUND};
+
+/// Builds like the tests do, so that nothing is compiled twice, and hands `arguments` on.
+pub fn simulate(arguments: &[&str]) -> Result<(), Failure> {
+    run(&mut cargo(&["test", "--workspace", "--no-run"]), BUILD_BOUND)?;
+    let program = format!("otpless-simulation{}", std::env::consts::EXE_SUFFIX);
+    let program = crate::demo::programs()?.join(program);
+    run(std::process::Command::new(program).args(arguments), TEST_BOUND)
+}
