@@ -62,6 +62,7 @@ async fn c12_a_restored_session_without_a_key_is_stale_until_it_could_be_verifie
     assert!(app.until_status(SessionStatus::Active).await.claims.is_some());
 }
 
+/// Rule 5.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_token_is_renewed_in_the_background_before_it_expires() {
     let device = Device::with(Settings { session_token_seconds: 6, ..Settings::default() }).await;
@@ -78,6 +79,7 @@ async fn the_token_is_renewed_in_the_background_before_it_expires() {
     assert_eq!(device.control.replays(), 0);
 }
 
+/// Rule 7.
 #[tokio::test(flavor = "multi_thread")]
 async fn c10_a_machine_that_slept_through_the_expiry_renews_when_it_wakes() {
     let device = Device::new().await;

@@ -4,14 +4,17 @@
 //! `cargo xtask test` makes one.
 
 mod bad_input;
+mod clocks;
 mod contract;
 mod endings;
 mod ipc;
 mod keychain;
 mod life;
+mod peers;
 mod refresh;
 #[cfg(debug_assertions)]
 mod rehearsal;
+mod rules;
 mod secrets;
 mod storage;
 mod support;

@@ -63,6 +63,7 @@ async fn c2_a_refresh_whose_caller_went_away_is_stored_all_the_same() {
     assert_eq!(app.until_status(SessionStatus::Active).await.status, SessionStatus::Active);
 }
 
+/// Rule 3.
 #[tokio::test(flavor = "multi_thread")]
 async fn c1_the_rotated_token_is_in_the_store_when_the_caller_hears_of_it() {
     let device = Device::new().await;
@@ -75,6 +76,7 @@ async fn c1_the_rotated_token_is_in_the_store_when_the_caller_hears_of_it() {
     assert_eq!(token.token, stored.tokens.session_token);
 }
 
+/// Rule 3.
 #[tokio::test(flavor = "multi_thread")]
 async fn c4_what_another_process_has_rotated_is_adopted_without_an_exchange() {
     let device = Device::new().await;
@@ -239,6 +241,7 @@ async fn c1_a_rotated_token_with_an_unknown_key_is_stored_before_it_can_be_verif
     assert!(session.expires_at.is_some());
 }
 
+/// Rule 11 (A8).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_refuses_the_rotated_token_leaves_it_in_memory_and_gets_it_later() {
     let device = Device::new().await;

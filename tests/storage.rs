@@ -9,6 +9,7 @@ use crate::support::{Device, eventually};
 
 const LOCKED: StoreError = StoreError::Locked;
 
+/// Rule 11.
 #[tokio::test(flavor = "multi_thread")]
 async fn a3_without_a_usable_store_the_session_lives_in_memory_and_says_so() {
     let device = Device::new().await;

@@ -38,6 +38,7 @@ fn survivable() -> Vec<(Fault, ErrorKind, Option<&'static str>)> {
     ]
 }
 
+/// Rule 6.
 #[tokio::test(flavor = "multi_thread")]
 async fn c5_nothing_but_a_verdict_ends_a_session_on_refresh() {
     for (fault, kind, code) in survivable() {
@@ -97,6 +98,7 @@ async fn a_server_that_is_gone_has_the_sdks_code_for_it() {
     assert_eq!(app.current().status, SessionStatus::Active);
 }
 
+/// Rule 5: not more than one exchange per token per minute while it fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn c6_a_failed_exchange_is_not_repeated_before_its_time_whoever_asks() {
     let device = Device::new().await;

@@ -7,13 +7,18 @@
 //!    read back, and only then is anybody told. A session that was there before is revoked, never merged.
 //! 3. **Being signed in** (`task`, `schedule`, `activity`). A loop that sleeps until something is due: renew the
 //!    token in its last fifth, warn before inactivity ends the session, ask the server now and then after real
-//!    activity. Every deadline is wall time and is checked at every look, so a machine that slept through its timers
-//!    is right the moment anyone asks.
+//!    activity. Every deadline is kept by the server's time, as far as it is known, and is checked at every look, so a
+//!    machine that slept through its timers is right the moment anyone asks. `budget` bounds what may be asked of the
+//!    server whatever goes wrong.
 //! 4. **Refresh** (`refresh`, `lock`). One exchange at a time, in this process and among its peers, detached from
 //!    whoever asked, stored before it is used.
 //! 5. **The end** (`revocation`). By the user, a deadline or the server's verdict (7414, 7415), and nothing else.
 //!    A new generation begins, so nothing under way can bring the old session back; the keychain is erased; the
 //!    server is told now or as soon as it can be, also after a restart.
+//!
+//! Several processes of one app share one session: the keychain, two lock files, and three lines of text in files
+//! (`peers`) that say what the keychain holds, when the user was last active and when they signed out. Who reads one of
+//! these lines looks at the keychain again or ends the session; no line can bring a session about.
 //!
 //! `state` holds the session and every change it may go through, without I/O; `manager` is its only writer;
 //! `snapshot` is what the world may see. Nothing here knows of Tauri.

@@ -49,7 +49,8 @@ impl Inner {
     /// The exchange as callers get it: shared, and not more often than the server should bear (requirement D9).
     pub(super) async fn refresh_on_request(self: &Arc<Self>) -> Result<()> {
         let (_, recent) = self.with_live(|live, state, now| {
-            let recent = live.refreshed.is_some_and(|at| now.monotonic < at + MIN_EXCHANGE_INTERVAL);
+            let valid = live.claims.as_ref().is_some_and(|claims| claims.is_valid_at(state.server_now(now)));
+            let recent = valid && live.refreshed.is_some_and(|at| now.monotonic < at + MIN_EXCHANGE_INTERVAL);
             if recent && !state.retries.refresh.holds_callers(now) {
                 return Some(Ok(()));
             }
@@ -81,8 +82,8 @@ impl Inner {
 
     async fn refresh_once(self: Arc<Self>) -> Result<()> {
         let _running = Running::start(&self, Job::Refresh);
-        let (generation, ()) = self.with_live(|_, _, _| ())?;
-        let outcome = self.refresh_locked(generation).await;
+        let (generation, asked_for) = self.with_live(|live, _, _| live.record.clone())?;
+        let outcome = self.refresh_locked(generation, &asked_for).await;
         let random = self.random();
         self.update(|state, now| {
             state.last_refresh =
@@ -104,13 +105,13 @@ impl Inner {
         outcome
     }
 
-    async fn refresh_locked(self: &Arc<Self>, generation: u64) -> Result<()> {
+    async fn refresh_locked(self: &Arc<Self>, generation: u64, asked_for: &SessionRecord) -> Result<()> {
         let kept = self.update_quietly(|state, _| state.live_mut().and_then(|live| live.unsaved.take()));
         let lock = match kept {
             Some(lock) => lock,
             None => RefreshLock::acquire(self.refresh_lock.clone()).await?,
         };
-        let outcome = self.exchange(generation).await;
+        let outcome = self.exchange(generation, asked_for).await;
         self.update_quietly(|state, _| {
             if self.generation() == generation
                 && let Some(live) = state.live_mut().filter(|live| !live.stored && live.spent.is_some())
@@ -121,7 +122,7 @@ impl Inner {
         outcome
     }
 
-    async fn exchange(self: &Arc<Self>, generation: u64) -> Result<()> {
+    async fn exchange(self: &Arc<Self>, generation: u64, asked_for: &SessionRecord) -> Result<()> {
         match self.adopt_from_store(generation).await {
             Adopted::Settled => return Ok(()),
             Adopted::NotOurs => {
@@ -139,6 +140,14 @@ impl Inner {
                 ));
             }
             Adopted::Nothing => {}
+        }
+        let renewed = self.with_live(|live, state, now| {
+            let due = live.refresh_at.is_none_or(|at| state.server_now(now) >= at);
+            live.record.tokens.refresh_token != asked_for.tokens.refresh_token && !due
+        });
+        if renewed == Ok((generation, true)) {
+            // Another process had refreshed it, and this one heard of it while it waited for the lock.
+            return Ok(());
         }
         let _essential = Essential::start(self);
         let record = self.still_live(generation, |live| live.record.clone())?;
@@ -349,11 +358,11 @@ impl Inner {
             live.stored = true;
             live.ever_stored = true;
             live.unsaved = None;
-            live.refreshed = Some(now.monotonic);
             tracing::debug!("adopted the tokens another process has refreshed");
             // One that cannot be verified yet is not due either: its key is, and that is looked for elsewhere.
             let due = live.refresh_at.is_some_and(|at| server_now >= at);
             if !due {
+                live.refreshed = Some(now.monotonic);
                 state.retries.refresh.succeeded();
             }
             Some(due)

@@ -187,7 +187,7 @@ impl Inner {
                 self.update_quietly(|state, _| state.counters.revocations_delivered += 1);
             }
             self.update(|state, _| state.waiting.retain(|r| r.session_id != revocation.session_id));
-            match self.vault.settle_revocation(revocation.session_id, now).await {
+            match self.vault.settle_revocation(revocation.session_id, now, None).await {
                 // Other processes may have left theirs, and be gone.
                 Ok(left) => self.update(|state, now| self.take_waiting(state, left, now)),
                 // It will be delivered once more after a restart, which the server takes as done.

@@ -221,16 +221,18 @@ impl Inner {
         self.log_activity(&record.sign_in, record.last_active_at);
         // Whoever signs in does not wait for it: a keychain that hangs makes each of these calls last seconds.
         let inner = self.clone();
-        self.runtime.spawn(Box::pin(async move { inner.tidy_outbox(&record).await }));
+        self.runtime.spawn(Box::pin(async move { inner.tidy_outbox(generation, &record).await }));
         Ok(())
     }
 
-    async fn tidy_outbox(&self, record: &SessionRecord) {
+    async fn tidy_outbox(&self, generation: u64, record: &SessionRecord) {
         self.read_outbox().await;
         // In case the session id stood there, from a logout that a new sign-in with the same session has undone.
         let (session_id, now) =
             (record.tokens.session_id.clone(), self.read(|state, now| state.surely_now(now)));
-        if let Err(error) = self.vault.settle_revocation(session_id, now).await {
+        // Not if it has ended again by then: what stands there now is of that end.
+        let guard = Some(self.guard(generation));
+        if let Err(error) = self.vault.settle_revocation(session_id, now, guard).await {
             tracing::debug!(%error, "the outbox could not be looked through");
         }
         self.wake.notify_one();
@@ -295,7 +297,7 @@ impl Inner {
     }
 
     fn new_record(&self, sign_in: SignIn, verified: &Verified) -> SessionRecord {
-        let now = self.read(|state, now| state.server_now(now));
+        let (now, known) = self.read(|state, now| (state.server_now(now), state.skew_known));
         // The issuer's word where the two differ: maximum lifetime counts from here (requirement C7).
         let started_at = match verified.session.issued_at() {
             Some(issued) if now.saturating_since(issued) > LEEWAY || issued > now => issued,
@@ -309,7 +311,7 @@ impl Inner {
             expires_at: Some(verified.session.expires_at()),
             refresh_expires_at: Some(verified.refresh.expires_at()),
             // Whoever signs in is there; but a clock that is ahead must not make it so for longer.
-            last_active_at: if started_at == now { now } else { started_at },
+            last_active_at: if known { now.max(started_at) } else { started_at },
             state: sign_in.state,
             tokens: sign_in.tokens,
         }

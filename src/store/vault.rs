@@ -265,12 +265,16 @@ impl Vault {
         &self,
         delivered: SessionId,
         now: Timestamp,
+        only_if: Option<GenerationGuard>,
     ) -> Result<Vec<Revocation>, StoreError> {
         let lock = self.lock.clone();
         self.worker
             .run(Urgency::MustHappen, move |store| {
                 let _lock = Lock::take(lock.as_deref())?;
                 let mut waiting = read_revocations(store)?;
+                if only_if.is_some_and(|guard| !guard.holds()) {
+                    return Ok(waiting);
+                }
                 waiting.retain(|r| r.session_id != delivered && r.expires_at > now);
                 if waiting.is_empty() {
                     store.erase(Slot::Revocations)?;
@@ -410,7 +414,7 @@ mod tests {
         );
         vault.end(Erase::SignIn(newer.sign_in), None, None).await.unwrap();
         assert_eq!(vault.load().await.unwrap(), (Stored::Nothing, vec![revocation]));
-        vault.settle_revocation("0a".into(), Timestamp(0)).await.unwrap();
+        vault.settle_revocation("0a".into(), Timestamp(0), None).await.unwrap();
         assert!(store.peek(Slot::Revocations).is_none(), "nothing is left behind");
     }
 }

@@ -13,8 +13,8 @@ use otpless_local::{Control, Issued, OtplessLocal, Settings, SignIn};
 use tauri_plugin_otpless::{
     Session, SessionStatus, Timestamp,
     engine::{
-        ActivityLog, ClientApi, Clock, Expected, HttpClient, JwksVerifier, MemoryActivityLog, MemoryStore,
-        Parts, Policy, SessionManager, SessionRecord, SessionStore, Slot, SystemClock,
+        ActivityLog, ClientApi, Clock, Expected, HttpClient, JwksVerifier, MakeStore, MemoryActivityLog,
+        MemoryStore, Parts, Policy, SessionManager, SessionRecord, SessionStore, Slot, SystemClock,
     },
 };
 use tempfile::TempDir;
@@ -49,6 +49,8 @@ pub(crate) struct Device {
     pub(crate) log: Arc<MemoryActivityLog>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) policy: Policy,
+    /// How much time has been made to pass, which is true for the server whatever the machine's clock says.
+    passed_ms: AtomicI64,
     directory: TempDir,
 }
 
@@ -66,6 +68,7 @@ impl Device {
             log: Arc::default(),
             clock: Arc::default(),
             policy: Policy::default(),
+            passed_ms: AtomicI64::new(0),
             directory: TempDir::new().expect("a temporary directory"),
         }
     }
@@ -85,11 +88,20 @@ impl Device {
     }
 
     pub(crate) fn start_with(&self, make: impl Fn() -> Box<dyn SessionStore> + Send + Sync + 'static) -> App {
+        self.start_with_parts(Box::new(make), self.log.clone())
+    }
+
+    /// The app starts with another activity log than the device's.
+    pub(crate) fn start_with_log(&self, log: Arc<dyn ActivityLog>) -> App {
+        let store = self.store.clone();
+        self.start_with_parts(Box::new(move || Box::new(store.clone())), log)
+    }
+
+    fn start_with_parts(&self, make_store: MakeStore, log: Arc<dyn ActivityLog>) -> App {
         let http = HttpClient::new().expect("an HTTP client");
         let url = |path: &str| format!("{}{path}", self.otpless.url()).parse().expect("a URL");
         let app_id = &self.otpless.settings().app_id;
         let clock: Arc<dyn Clock> = self.clock.clone();
-        let log: Arc<dyn ActivityLog> = self.log.clone();
         let verifier = JwksVerifier::new(
             Expected { issuer: "https://otpless.com".into(), app_id: app_id.clone() },
             url("/.well-known/jwks"),
@@ -103,7 +115,7 @@ impl Device {
             clock,
             api: Arc::new(ClientApi::new(http, url(""), app_id)),
             verifier: Arc::new(verifier),
-            make_store: Box::new(make),
+            make_store,
             activity_log: log,
             lock_directory: Some(self.lock_directory()),
             random: Arc::new(|| 0),
@@ -145,14 +157,15 @@ impl Device {
 
     /// Somebody sets the machine's clock to `seconds` off the server's.
     pub(crate) fn clock_is_set(&self, seconds: i64) {
-        let right = self.clock.awake_ms.load(Ordering::SeqCst);
+        let right = self.passed_ms.load(Ordering::SeqCst);
         self.clock.offset_ms.store(right + seconds * 1000, Ordering::SeqCst);
     }
 
     /// Time passes while the machine sleeps: its monotonic clock stands still.
     pub(crate) fn machine_sleeps(&self, by: Duration) {
-        self.clock.offset_ms.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
-        self.control.set_clock_offset(self.clock.offset_ms.load(Ordering::SeqCst));
+        let by = by.as_millis() as i64;
+        self.clock.offset_ms.fetch_add(by, Ordering::SeqCst);
+        self.control.set_clock_offset(self.passed_ms.fetch_add(by, Ordering::SeqCst) + by);
     }
 }
 

@@ -1,0 +1,43 @@
+//! Clocks that are wrong, and are set.
+
+use std::time::Duration;
+
+use tauri_plugin_otpless::{EndReason, SessionStatus, engine::Policy};
+
+use crate::support::Device;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: i64 = 24 * 3600;
+
+/// The issuer signed when the token was issued, and earlier runs noted when the user was active: it is no earlier now.
+#[tokio::test(flavor = "multi_thread")]
+async fn c7_a_clock_that_is_set_back_between_two_runs_does_not_extend_a_session() {
+    let mut device = Device::new().await;
+    device.policy = Policy { max_lifetime: Some(60 * MINUTE), ..Policy::default() };
+    let (app, _) = device.signed_in().await;
+    device.time_passes(50 * MINUTE);
+    app.record_activity();
+    app.kill().await;
+    device.otpless.go_offline().await;
+    device.clock_is_set(-DAY);
+    let app = device.start();
+    assert_eq!(app.session().await.status, SessionStatus::Active);
+    device.time_passes(11 * MINUTE);
+    let session = app.session().await;
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Lifetime)));
+}
+
+/// With the server's word on the time a machine's clock that is a day off changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn c9_deadlines_are_kept_by_the_servers_time() {
+    for off in [DAY, -DAY] {
+        let mut device = Device::new().await;
+        device.policy = Policy { inactivity_timeout: Some(30 * MINUTE), ..Policy::default() };
+        device.clock_is_set(off);
+        let (app, _) = device.signed_in().await;
+        device.time_passes(20 * MINUTE);
+        assert_eq!(app.session().await.status, SessionStatus::Active, "{off}");
+        device.time_passes(11 * MINUTE);
+        assert_eq!(app.session().await.end_reason, Some(EndReason::Inactive), "{off}");
+    }
+}

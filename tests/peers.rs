@@ -1,0 +1,108 @@
+//! Several processes of one app: what one does to the session, the others see at their next look.
+
+use std::time::Duration;
+
+use tauri_plugin_otpless::{
+    EndReason, SessionStatus, Storage,
+    engine::{Policy, StoreError},
+};
+
+use crate::support::{Device, eventually};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Rule 10: whoever is asked after a logout in another process says so, without having been told.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_logout_in_one_process_is_a_logout_in_all() {
+    let device = Device::new().await;
+    let (one, _) = device.signed_in().await;
+    let other = device.start();
+    assert_eq!(other.session().await.status, SessionStatus::Active);
+    one.logout().await;
+    let session = other.session().await;
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Logout)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_in_one_process_is_there_in_the_others() {
+    let device = Device::new().await;
+    let other = device.start();
+    assert_eq!(other.session().await.status, SessionStatus::SignedOut);
+    let (one, _) = device.signed_in().await;
+    let session = other.session().await;
+    assert_eq!(session.user_id, one.current().user_id);
+    assert_eq!(other.until_status(SessionStatus::Active).await.storage, Storage::Keychain);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_logout_reaches_a_session_that_no_keychain_took() {
+    let device = Device::new().await;
+    device.store.fail_all(Some(StoreError::Locked));
+    let (one, _) = device.signed_in().await;
+    assert_eq!(one.current().storage, Storage::Ephemeral);
+    let other = device.start();
+    assert_eq!(other.session().await.status, SessionStatus::Restoring, "nobody knows who is signed in");
+    other.logout().await;
+    let session = one.session().await;
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Logout)));
+}
+
+/// A logout that the keychain takes late must not take the session with it that somebody has signed in to since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a9_an_erase_that_comes_late_leaves_a_later_sign_in_alone() {
+    let device = Device::new().await;
+    let (one, _) = device.signed_in().await;
+    device.store.fail_all(Some(StoreError::Locked));
+    one.logout().await;
+    device.store.fail_all(None);
+    let other = device.start();
+    assert_eq!(other.session().await.status, SessionStatus::SignedOut, "it was noted outside the keychain");
+    let session = other.start_session(device.issue().web()).await.expect("the sign-in is accepted");
+    device.time_passes(2 * MINUTE);
+    one.look();
+    one.until("the later sign-in, in the first process as well", |seen| seen.user_id == session.user_id)
+        .await;
+    assert_eq!(other.session().await.status, SessionStatus::Active);
+    assert_eq!(device.stored().map(|record| record.user_id), session.user_id);
+}
+
+/// Rule 8: activity in any window of any process counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn c8_activity_in_another_process_keeps_the_session() {
+    let mut device = Device::new().await;
+    device.policy = Policy { inactivity_timeout: Some(30 * MINUTE), ..Policy::default() };
+    let (one, _) = device.signed_in().await;
+    let other = device.start();
+    other.session().await;
+    device.time_passes(20 * MINUTE);
+    other.record_activity();
+    device.time_passes(20 * MINUTE);
+    assert_eq!(one.session().await.status, SessionStatus::Active, "the user is in the other one");
+    device.time_passes(20 * MINUTE);
+    let session = one.session().await;
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Inactive)));
+}
+
+/// Rule 4: while the keychain does not take the tokens that one process was given, the others must not spend the old ones
+/// again, and need not: they take over the new ones as soon as they are stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a7_tokens_that_are_not_stored_yet_are_waited_for() {
+    let device = Device::new().await;
+    let (one, issued) = device.signed_in().await;
+    let other = device.start();
+    other.session().await;
+    device.time_passes(Duration::from_secs(24 * 3600));
+    device.store.fail_all(Some(StoreError::Locked));
+    one.refresh().await.expect("the exchange is made");
+    assert_eq!(one.current().storage, Storage::Ephemeral);
+    // It would wait for the lock; what it asks meanwhile is answered from memory.
+    assert_ne!(other.current().status, SessionStatus::SignedOut);
+    device.store.fail_all(None);
+    device.time_passes(2 * MINUTE);
+    one.look();
+    eventually("the tokens in the keychain", || one.current().storage == Storage::Keychain).await;
+    other.session().await;
+    other.until_status(SessionStatus::Active).await;
+    assert_eq!(device.control.replays(), 0);
+    assert!(device.control.session_state(&issued.session_id).is_some());
+}

@@ -1,0 +1,174 @@
+//! The rules of the engine that no single requirement covers. The others have their number at the tests that show them.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use otpless_local::{Fault, Issued, Operation};
+use serde_json::Value;
+use tauri_plugin_otpless::{
+    SessionStatus,
+    engine::{ActivityLog, MemoryActivityLog, MemoryStore, SessionManager, SessionStore, Slot, StoreError},
+};
+
+use crate::support::{App, Device, PATIENCE};
+
+/// Rule 1: reads never wait for a network call, nor for a lock that is held across one.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_1_reads_answer_while_the_server_does_not() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    device.time_passes(Duration::from_secs(24 * 3600 - 10));
+    let gate = device.control.pause(Operation::Refresh);
+    let refreshing = tokio::spawn({
+        let manager = SessionManager::clone(&app);
+        async move { manager.refresh().await }
+    });
+    device.control.wait_for(Operation::Refresh, 1).await;
+    assert_eq!(app.current().status, SessionStatus::Active);
+    assert_eq!(app.session().await.status, SessionStatus::Active);
+    assert!(app.diagnostics().last_refresh.is_none());
+    app.record_activity();
+    assert!(!refreshing.is_finished(), "all this was answered while the exchange was under way");
+    gate.release();
+    refreshing.await.expect("no panic").expect("the exchange succeeds");
+}
+
+/// An activity log that asks for the session whenever it is written to, as a listener of tauri-plugin-store's events may.
+#[derive(Debug, Default)]
+struct CuriousLog {
+    inner: MemoryActivityLog,
+    manager: OnceLock<SessionManager>,
+}
+
+impl ActivityLog for CuriousLog {
+    fn get(&self, key: &str) -> Option<Value> {
+        if let Some(manager) = self.manager.get() {
+            manager.current();
+        }
+        self.inner.get(key)
+    }
+
+    fn put(&self, key: &str, value: Value) {
+        if let Some(manager) = self.manager.get() {
+            manager.current();
+            manager.diagnostics();
+        }
+        self.inner.put(key, value);
+    }
+}
+
+/// Rule 12: no lock is held while anybody is told: who is told may ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_12_whoever_is_told_something_may_ask_in_turn() {
+    let device = Device::new().await;
+    let log = Arc::new(CuriousLog::default());
+    let app = device.start_with_log(log.clone());
+    log.manager.set(SessionManager::clone(&app)).expect("set once");
+    let life = async {
+        app.start_session(device.issue().web()).await.expect("the sign-in is accepted");
+        device.time_passes(Duration::from_secs(60));
+        app.record_activity();
+        app.refresh().await.expect("the exchange succeeds");
+        app.start_session(device.issue().web()).await.expect("the second sign-in is accepted");
+        app.logout().await
+    };
+    let session = tokio::time::timeout(PATIENCE, life).await.expect("nothing waits for itself");
+    assert_eq!(session.status, SessionStatus::SignedOut);
+}
+
+/// A store whose `nth` call from now on fails, and no other.
+#[derive(Debug)]
+struct FailsOnce {
+    inner: MemoryStore,
+    calls_left: Arc<AtomicUsize>,
+}
+
+impl FailsOnce {
+    fn passes(&self) -> Result<(), StoreError> {
+        match self.calls_left.fetch_sub(1, Ordering::SeqCst) {
+            0 => Err(StoreError::Unavailable("this call fails on purpose")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl SessionStore for FailsOnce {
+    fn read(&mut self, slot: Slot) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {
+        self.passes()?;
+        self.inner.read(slot)
+    }
+
+    fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
+        self.passes()?;
+        self.inner.write(slot, value)
+    }
+
+    fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
+        self.passes()?;
+        self.inner.erase(slot)
+    }
+
+    fn backend(&self) -> &'static str {
+        "fails once"
+    }
+
+    fn may_block(&self) -> bool {
+        false
+    }
+}
+
+/// Whatever `app` shows as active it can prove with a token that the server has issued for that session.
+async fn never_active_without_a_verified_token(app: &App, device: &Device, issued: &Issued, when: &str) {
+    if app.session().await.status == SessionStatus::Active {
+        let served = app.session_token(Duration::ZERO).await.expect("an active session has a token");
+        let now = device.control.tokens(&issued.session_id).map(|tokens| tokens.session_token);
+        let known = [Some(issued.session_token.clone()), now];
+        assert!(known.contains(&Some(served.token.expose().to_owned())), "{when}");
+    }
+}
+
+/// Every call to the keychain, and every call to the server, fails in turn; all of them at another time of a life that is
+/// otherwise the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn c12_every_call_fails_in_turn_and_nothing_fails_open() {
+    let operations = [Operation::Jwks, Operation::Refresh, Operation::Authenticate, Operation::Delete];
+    let failures = (0..20).map(|nth| (Some(nth), None)).chain(operations.map(|of| (None, Some(of))));
+    for (nth, operation) in failures {
+        let when = format!("keychain call {nth:?} and server call {operation:?} fail");
+        let device = Device::new().await;
+        let calls_left = Arc::new(AtomicUsize::new(nth.unwrap_or(usize::MAX)));
+        let start = || {
+            let (inner, calls_left) = (device.store.clone(), calls_left.clone());
+            device.start_with(move || {
+                Box::new(FailsOnce { inner: inner.clone(), calls_left: calls_left.clone() })
+            })
+        };
+        if let Some(operation) = operation {
+            device.control.fault(operation, Fault::ServerError500, 1);
+        }
+        let app = start();
+        let issued = device.issue();
+        if app.start_session(issued.web()).await.is_err() {
+            assert_ne!(app.session().await.status, SessionStatus::Active, "{when}");
+            continue;
+        }
+        never_active_without_a_verified_token(&app, &device, &issued, &when).await;
+        device.time_passes(Duration::from_secs(24 * 3600));
+        drop(app.refresh().await);
+        never_active_without_a_verified_token(&app, &device, &issued, &when).await;
+        drop(app.verify().await);
+        never_active_without_a_verified_token(&app, &device, &issued, &when).await;
+        app.kill().await;
+        let app = start();
+        never_active_without_a_verified_token(&app, &device, &issued, &when).await;
+        let session = app.logout().await;
+        assert_eq!(session.status, SessionStatus::SignedOut, "{when}");
+        app.kill().await;
+        assert_ne!(device.glance().await.status, SessionStatus::Active, "{when}");
+    }
+}
