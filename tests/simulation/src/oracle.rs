@@ -84,6 +84,8 @@ struct Seen {
     /// What it showed as over: must not come back.
     over: HashSet<String>,
     time_known: bool,
+    /// Whether it ever was not: what it has decided then may be carried out later.
+    was_in_doubt: bool,
     calls: VecDeque<Duration>,
     in_flight: HashSet<String>,
     last_offer: Option<(String, Duration)>,
@@ -129,7 +131,8 @@ impl Oracle {
     pub(crate) fn process_started(&mut self, process: &str, world: &World) {
         let seen = Seen {
             alive: true,
-            time_known: world.clock_error_ms().unsigned_abs() < 1000,
+            time_known: world.clock_error_ms() == 0,
+            was_in_doubt: world.clock_error_ms() != 0,
             started: world.awake(),
             ..Seen::default()
         };
@@ -157,6 +160,7 @@ impl Oracle {
         }
         for seen in self.seen.values_mut() {
             seen.time_known = false;
+            seen.was_in_doubt = true;
         }
     }
 
@@ -269,7 +273,7 @@ impl Oracle {
     /// An entry is gone: by a process that never showed it, because its deadline had passed when it was found, or by one
     /// whose clock is wrong and that the service has not told the time yet.
     pub(crate) fn erased(&mut self, process: &str, bytes: &[u8], world: &World) {
-        let in_doubt = self.seen.get(process).is_some_and(|seen| !seen.time_known);
+        let in_doubt = self.seen.get(process).is_some_and(|seen| seen.was_in_doubt);
         let now = world.true_now();
         for truth in self.truths.values_mut() {
             let id = truth.session_id.as_bytes();
