@@ -257,21 +257,14 @@ impl Inner {
         let ever_stored = self.still_live(generation, |live| live.ever_stored)?;
         // Before the keychain has it: it may refuse, and from now on nobody else may offer the old one.
         self.vault.bulletin().post(&kept(&record));
-        let expect = |record: &SessionRecord| {
-            let (sign_in, rotation) = (record.sign_in.clone(), record.rotation);
-            if ever_stored {
-                Expect::Rotation { sign_in, rotation: rotation.saturating_sub(1) }
-            } else {
-                Expect::NotAfter {
-                    started_at: record.started_at,
-                    sign_in: record.sign_in.clone(),
-                    rotation: record.rotation,
-                }
-            }
+        let (sign_in, rotation) = (record.sign_in.clone(), record.rotation);
+        let mut expect = if ever_stored {
+            Expect::Rotation { sign_in, rotation: rotation.saturating_sub(1) }
+        } else {
+            Expect::NotAfter { started_at: record.started_at, sign_in, rotation }
         };
         let outcome = loop {
-            let outcome =
-                self.vault.commit(self.guard(generation), expect(&record), Arc::new(record.clone())).await;
+            let outcome = self.vault.commit(self.guard(generation), expect, Arc::new(record.clone())).await;
             match outcome {
                 Ok(Commit::Conflict(Stored::Unreadable(_))) => {
                     break Err(StoreError::Failed("a newer version of this app keeps its session there"));
@@ -280,7 +273,7 @@ impl Inner {
                 // token that is good now, so ours goes on top.
                 Ok(Commit::Conflict(Stored::Session(there))) if there.sign_in == record.sign_in => {
                     record.rotation = there.rotation.saturating_add(1);
-                    self.vault.bulletin().post(&kept(&record));
+                    expect = Expect::Rotation { sign_in: there.sign_in, rotation: there.rotation };
                 }
                 outcome => break outcome,
             }

@@ -222,7 +222,7 @@ impl Inner {
         record.tokens.session_token = token;
         record.expires_at = Some(Claims::expires_at(&claims));
         let record = Arc::new(record);
-        let expect = Expect::Rotation { sign_in: old.sign_in.clone(), rotation: old.rotation };
+        let expect = Expect::Renewable { sign_in: old.sign_in.clone(), rotation: old.rotation };
         let outcome = self.vault.commit(self.guard(generation), expect, record.clone()).await;
         if matches!(outcome, Ok(Commit::Conflict(_) | Commit::Superseded)) {
             // A refresh came first and has the newer tokens.

@@ -62,17 +62,20 @@ pub(crate) enum Expect {
     NotAfter { started_at: Timestamp, sign_in: SignInId, rotation: u64 },
     /// This sign-in at this rotation: somebody who rotated first has the newer tokens.
     Rotation { sign_in: SignInId, rotation: u64 },
+    /// Like that, and with the same refresh token: a process that could not store counts on by itself, so that the count
+    /// alone does not say whose tokens are newer.
+    Renewable { sign_in: SignInId, rotation: u64 },
     /// An older rotation of this sign-in, whose latest tokens could not be stored so far.
     Older { sign_in: SignInId, rotation: u64 },
 }
 
 impl Expect {
-    fn allows(&self, stored: &Stored) -> bool {
+    fn allows(&self, stored: &Stored, record: &SessionRecord) -> bool {
         match (self, stored) {
             (Self::Anything, _) | (Self::NotAfter { .. }, Stored::Nothing) => true,
             (Self::NotAfter { started_at, sign_in, rotation }, Stored::Session(there)) => {
                 if there.sign_in == *sign_in {
-                    there.rotation < *rotation
+                    there.rotation < *rotation && !there.is_newer_than(record)
                 } else {
                     there.started_at <= *started_at
                 }
@@ -80,8 +83,13 @@ impl Expect {
             (Self::Rotation { sign_in, rotation }, Stored::Session(there)) => {
                 there.sign_in == *sign_in && there.rotation == *rotation
             }
+            (Self::Renewable { sign_in, rotation }, Stored::Session(there)) => {
+                there.sign_in == *sign_in
+                    && there.rotation == *rotation
+                    && there.tokens.refresh_token == record.tokens.refresh_token
+            }
             (Self::Older { sign_in, rotation }, Stored::Session(there)) => {
-                there.sign_in == *sign_in && there.rotation < *rotation
+                there.sign_in == *sign_in && there.rotation < *rotation && !there.is_newer_than(record)
             }
             // Our own entry, damaged by somebody else: what we hold is all there is.
             (_, Stored::Unreadable(Unreadable::Corrupt)) => true,
@@ -170,7 +178,7 @@ impl Vault {
             .run(Urgency::CanWait, move |store| {
                 let _lock = Lock::take(lock.as_deref())?;
                 let stored = read(store)?;
-                if !expect.allows(&stored) {
+                if !expect.allows(&stored, &record) {
                     return Ok(Commit::Conflict(stored));
                 }
                 let bytes = record.to_bytes();
