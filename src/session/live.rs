@@ -40,6 +40,8 @@ pub(crate) struct Live {
     pub(crate) jitter: u32,
     /// Another process has refreshed this session: what we hold says nothing about when it is over.
     pub(crate) peers_are_ahead: bool,
+    /// What was said of that, and turned out not to be so when the keychain was read.
+    pub(crate) disproved: Option<String>,
     /// Held while our tokens are the only ones that are good and the keychain has not taken them: a peer that offered
     /// the ones it finds there would spend them a second time.
     pub(crate) unsaved: Option<RefreshLock>,
@@ -71,6 +73,7 @@ impl Live {
             verified: None,
             jitter,
             peers_are_ahead: false,
+            disproved: None,
             unsaved: None,
         };
         live.set_tokens(record, claims);

@@ -2,11 +2,14 @@
 //! active. Between them lies a file that costs a few microseconds to look at; the keychain itself is read only when that
 //! file says something new.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::oneshot;
 
 use super::{
     live::Live,
     manager::Inner,
+    refresh::Adopted,
     schedule::{Job, Now},
     snapshot::EndReason,
     state::{Phase, Revoke, State},
@@ -20,14 +23,47 @@ use crate::{
     },
 };
 
+/// What was said of the keychain last, and does not agree with what we know.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    line: String,
+    looks: u32,
+    /// Monotonic time of the next look.
+    not_before: Duration,
+}
+
+/// Between the first looks at the keychain after somebody has said something new of it lie four seconds and more; this is a
+/// quarter of the first …
+const FIRST_LOOKS: Duration = Duration::from_secs(1);
+/// … and between the last.
+const LAST_LOOKS: Duration = Duration::from_secs(60 * 60);
+/// So many looks are a reason to wake up; the others are taken when there is another.
+const PROMPT_LOOKS: u32 = 3;
+
+/// How long whoever asks for the session waits for the keychain, if it is said to have changed.
+const NEWS_WAIT: Duration = Duration::from_secs(1);
+
 impl State {
-    /// Whether `line`, which says what the keychain holds, is news to us. Each news is news once: what it was about
-    /// may have gone by the time the keychain is read.
-    fn is_news(&mut self, line: String) -> bool {
-        let busy = [Job::Refresh, Job::Heartbeat, Job::Persist, Job::Erase]
+    /// Whether what is said of the keychain is to be left for later.
+    fn is_busy_with_keychain(&self) -> bool {
+        [Job::Refresh, Job::Heartbeat, Job::Persist, Job::Erase, Job::News]
             .iter()
-            .any(|job| self.running.contains(job));
-        if busy || self.storing.is_some() || self.pending_erase.is_some() {
+            .any(|job| self.running.contains(job))
+            || self.storing.is_some()
+            || self.pending_erase.is_some()
+            || matches!(self.phase, Phase::Restoring | Phase::Replacing(_))
+    }
+
+    /// When to look again at a keychain that did not hold what was said of it.
+    pub(super) fn next_look(&self) -> Option<Duration> {
+        let heard = self.heard.as_ref().filter(|heard| heard.looks < PROMPT_LOOKS)?;
+        (!self.is_busy_with_keychain()).then_some(heard.not_before)
+    }
+
+    /// Whether `line`, which says what the keychain holds, is news to us. What it is about may not be there yet, or not
+    /// any more, when the keychain is read: then there is another look, and another, less and less often.
+    fn is_news(&mut self, line: String, now: Now) -> bool {
+        if self.is_busy_with_keychain() {
             return false;
         }
         let nothing_new = match &self.phase {
@@ -36,9 +72,18 @@ impl State {
             Phase::SignedOut(_) => line == NOTHING_KEPT,
             Phase::Restoring | Phase::Replacing(_) => return false,
         };
-        let news = !nothing_new && self.heard.as_ref() != Some(&line);
-        self.heard = Some(line);
-        news
+        if nothing_new {
+            self.heard = None;
+            return false;
+        }
+        let looks = match &self.heard {
+            Some(heard) if now.monotonic < heard.not_before => return false,
+            Some(heard) if heard.line == line => heard.looks + 1,
+            _ => 1,
+        };
+        let wait = FIRST_LOOKS.saturating_mul(1 << (2 * looks.min(16))).min(LAST_LOOKS);
+        self.heard = Some(Heard { line, looks, not_before: now.monotonic + wait });
+        true
     }
 }
 
@@ -57,7 +102,8 @@ fn is_ahead(line: &str, live: &Live) -> bool {
 impl Inner {
     /// Whether another process has changed what the keychain holds.
     pub(super) fn peers_have_news(&self) -> bool {
-        self.vault.bulletin().read().is_some_and(|line| self.update_quietly(|state, _| state.is_news(line)))
+        let Some(line) = self.vault.bulletin().read() else { return false };
+        self.update_quietly(|state, now| state.is_news(line, now))
     }
 
     /// Looks at the keychain if another process has changed what it holds: a session that is over for one is over for
@@ -65,16 +111,31 @@ impl Inner {
     pub(super) async fn hear_peers(self: &Arc<Self>) {
         self.hear_logout();
         if self.peers_have_news()
-            && let Some(_running) = Running::start(self, Job::News)
+            && let Some(running) = Running::start(self, Job::News)
         {
-            self.take_news().await;
+            let inner = self.clone();
+            let (done, taken) = oneshot::channel();
+            self.runtime.spawn(Box::pin(async move {
+                inner.take_news().await;
+                drop(running);
+                // Whoever asked may have stopped waiting.
+                let _ = done.send(());
+            }));
+            let _ = tokio::time::timeout(NEWS_WAIT, taken).await;
         }
     }
 
     pub(super) async fn take_news(self: &Arc<Self>) {
         let (generation, signed_in) = self.read(|state, _| (self.generation(), state.live().is_some()));
         if signed_in {
-            self.adopt_from_store(generation).await;
+            let line = self.vault.bulletin().read();
+            if self.adopt_from_store(generation).await == Adopted::Nothing {
+                self.update_quietly(|state, _| {
+                    if let Some(live) = state.live_mut() {
+                        live.disproved = line;
+                    }
+                });
+            }
         } else {
             self.clone().restore().await;
         }
@@ -92,12 +153,18 @@ impl Inner {
     /// A session begins at `started_at`: a logout that was noted for later was noted by a wrong clock.
     pub(super) fn outlive_logout(&self, started_at: Timestamp) {
         if self.last_logout().is_some_and(|(at, _)| at >= started_at) {
+            // Should the file refuse to be written.
+            let line = self.signed_out.read();
+            self.update_quietly(|state, _| state.outlived = line);
             self.post_logout(started_at.shifted(-1), None);
         }
     }
 
     pub(super) fn last_logout(&self) -> Option<(Timestamp, String)> {
         let line = self.signed_out.read()?;
+        if self.read(|state, _| state.outlived.as_ref() == Some(&line)) {
+            return None;
+        }
         let (at, kept) = line.split_once(' ')?;
         Some((Timestamp(at.parse().ok()?), kept.to_owned()))
     }
@@ -139,11 +206,6 @@ impl Inner {
         (whose == sign_in.as_str()).then_some(at)
     }
 
-    /// When any user was last active in any process.
-    pub(super) fn last_activity(&self) -> Option<Timestamp> {
-        self.posted_activity().map(|(at, _)| at)
-    }
-
     fn posted_activity(&self) -> Option<(Timestamp, String)> {
         let line = self.activity.read()?;
         let (at, whose) = line.split_once(' ')?;
@@ -156,7 +218,8 @@ impl Inner {
         let line = self.vault.bulletin().read();
         let sign_in = self.update_quietly(|state, _| {
             let live = state.live_mut()?;
-            live.peers_are_ahead = line.is_some_and(|line| is_ahead(&line, live));
+            let ahead = line.filter(|line| live.disproved.as_ref() != Some(line));
+            live.peers_are_ahead = ahead.is_some_and(|line| is_ahead(&line, live));
             Some(live.record.sign_in.clone())
         });
         let Some(sign_in) = sign_in else { return };
@@ -170,8 +233,9 @@ impl State {
     fn note_activity_of_peers(&mut self, sign_in: &SignInId, at: Timestamp, now: Now) {
         let server_now = self.server_now(now);
         let Some(live) = self.live_mut().filter(|live| live.record.sign_in == *sign_in) else { return };
-        let at = at.min(server_now);
-        if at > live.last_active_at {
+        // One from the future is not believed: a file must not keep a session alive.
+        if at > live.last_active_at && at.saturating_since(server_now) < Duration::from_secs(5) {
+            let at = at.min(server_now);
             live.last_active_at = at;
             live.activity_logged_at = at;
             live.warned = false;

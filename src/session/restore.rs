@@ -26,7 +26,7 @@ impl Inner {
     pub(super) async fn restore(self: Arc<Self>) {
         // It is no earlier than anything that was noted: what the user does before the keychain answers, a logout above
         // all, is to be dated right even if the clock was set back meanwhile.
-        for noted in self.last_activity().into_iter().chain(self.remembered().last_activity()) {
+        if let Some(noted) = self.remembered().last_activity() {
             self.update_quietly(|state, now| state.not_before(noted, now));
         }
         let generation = self.generation();

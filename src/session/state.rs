@@ -7,6 +7,7 @@ use super::{
     activity::{ACTIVITY_GRANULARITY, Policy},
     budget::Budget,
     live::Live,
+    peers::Heard,
     retry::{Retries, Retry},
     schedule::{Duty, HEARTBEAT_INTERVAL, Job, Now, Pace, When},
     snapshot::{Counters, EndReason, Exchange, Session, SessionStatus, Storage, UserClaims},
@@ -79,7 +80,9 @@ pub(crate) struct State {
     /// The sign-ins that are being verified or stored, and what those who bring the same one wait for.
     pub(crate) claiming: Vec<(SessionId, Arc<SingleFlight<Result<()>>>)>,
     /// What other processes have said of the keychain, as last heard.
-    pub(crate) heard: Option<String>,
+    pub(crate) heard: Option<Heard>,
+    /// The note of a logout that a later sign-in has outlived.
+    pub(crate) outlived: Option<String>,
     pub(crate) budget: Budget,
     /// The generation of a sign-in that is being stored.
     pub(crate) storing: Option<u64>,
@@ -112,6 +115,7 @@ impl Default for State {
             activity_moved: false,
             claiming: Vec::new(),
             heard: None,
+            outlived: None,
             budget: Budget::default(),
             storing: None,
             outbox_read: false,
@@ -420,6 +424,9 @@ impl State {
         }
         if self.pending_erase.is_some() {
             upcoming.push(start(self.retries.erase, Job::Erase));
+        }
+        if let Some(at) = self.next_look() {
+            upcoming.push((When::Monotonic(at), Duty::Look));
         }
         // An erase that is to come notes its revocation itself.
         if self.unnoted && self.pending_erase.is_none() {

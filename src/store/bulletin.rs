@@ -1,7 +1,11 @@
 //! A line of text that the app's processes leave for each other in a file. Nothing in it is secret, and nothing is lost
 //! with it: who cannot read it goes on with what it knows.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    path::PathBuf,
+};
 
 /// The longest line that is read, in bytes; ours have half of it.
 const MAX_BYTES: u64 = 128;
@@ -18,8 +22,14 @@ impl Bulletin {
     /// What was posted last, by whomever. Nothing if it cannot be read or is being written.
     pub(crate) fn read(&self) -> Option<String> {
         let path = self.0.as_ref()?;
-        let text = fs::read_to_string(path).ok().filter(|text| text.len() as u64 <= MAX_BYTES)?;
-        text.strip_suffix('\n').map(str::to_owned)
+        // Others can write here: a pipe would hold us up, and a link lead anywhere.
+        if !fs::symlink_metadata(path).is_ok_and(|entry| entry.is_file()) {
+            return None;
+        }
+        let mut text = String::new();
+        File::open(path).ok()?.take(MAX_BYTES + 1).read_to_string(&mut text).ok()?;
+        let line = text.strip_suffix('\n')?;
+        (text.len() as u64 <= MAX_BYTES && !line.contains('\n')).then(|| line.to_owned())
     }
 
     pub(crate) fn post(&self, line: &str) {
@@ -46,7 +56,7 @@ mod tests {
         assert_eq!(other.read(), None);
         one.post("something");
         assert_eq!(other.read().as_deref(), Some("something"));
-        for unreadable in [b"some".as_slice(), b"", &[0xff, b'\n'], &[b'x'; 4096]] {
+        for unreadable in [b"some".as_slice(), b"", b"two\nlines\n", &[0xff, b'\n'], &[b'x'; 4096]] {
             fs::write(&path, unreadable).unwrap();
             assert_eq!(other.read(), None);
         }

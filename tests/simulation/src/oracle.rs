@@ -166,9 +166,6 @@ impl Oracle {
 
     /// Somebody brings a sign-in to a process.
     pub(crate) fn sign_in_begins(&mut self, issued: &Issued, world: &World) {
-        for truth in self.truths.values_mut() {
-            truth.replaced = true;
-        }
         let now = world.true_now();
         let user = issued.user_id.clone();
         self.users_by_session.insert(issued.session_id.clone(), user.clone());
@@ -210,6 +207,18 @@ impl Oracle {
             && !truth.ever_stored
         {
             truth.logout_called = true;
+        }
+    }
+
+    /// A session is there for the first time: it replaces those that began before.
+    fn appeared(&mut self, user: &str, world: &World) {
+        let Some(truth) = self.truths.get_mut(user).filter(|truth| truth.seen_at.is_none()) else { return };
+        truth.seen_at = Some(world.awake());
+        let began = truth.began;
+        for (_, other) in
+            self.truths.iter_mut().filter(|(other, truth)| *other != user && truth.began <= began)
+        {
+            other.replaced = true;
         }
     }
 
@@ -260,13 +269,15 @@ impl Oracle {
     pub(crate) fn wrote(&mut self, bytes: &[u8], world: &World) {
         let holds = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
         for truth in self.truths.values_mut().filter(|truth| !truth.ended) {
-            if holds(&truth.session_id) {
-                truth.ever_stored = true;
-                truth.seen_at.get_or_insert(world.awake());
-            }
+            truth.ever_stored |= holds(&truth.session_id);
             for exchange in truth.exchanges.iter_mut().filter(|exchange| !exchange.stored) {
                 exchange.stored = holds(&exchange.new_token);
             }
+        }
+        let there =
+            self.truths.iter().find(|(_, truth)| holds(&truth.session_id)).map(|(user, _)| user.clone());
+        if let Some(user) = there {
+            self.appeared(&user, world);
         }
     }
 
@@ -408,7 +419,7 @@ impl Oracle {
         self.check(process, session, Duration::ZERO, world);
         let shows = session.user_id.as_deref();
         if session.status == SessionStatus::Active && token.is_none() {
-            // It may have ended between the two questions; then the next look shows it.
+            self.violated(world, format!("{process} shows a session as active and has no token for it"));
             return;
         }
         let Some(token) = token else { return };
@@ -428,6 +439,9 @@ impl Oracle {
 
     fn check(&mut self, process: &str, session: &Session, slack: Duration, world: &World) {
         let in_doubt = self.seen.values().any(|seen| !seen.time_known);
+        if let Some(user) = &session.user_id {
+            self.appeared(user, world);
+        }
         let Some(seen) = self.seen.get(process) else { return };
         let (before, was) = (seen.shows.clone(), seen.status);
         let shows = session.user_id.clone();
@@ -437,7 +451,6 @@ impl Oracle {
                 None => wrong.push(format!("{process} shows a session that never began")),
                 Some(truth) => {
                     let started = seen.started;
-                    truth.seen_at.get_or_insert(world.awake());
                     if seen.over.contains(user) || truth.final_since.is_some_and(|at| at < started) {
                         wrong.push(format!("{process} shows a session again that was over"));
                     }
@@ -605,7 +618,17 @@ impl Oracle {
     pub(crate) fn all_is_well(&mut self, process: &str, session: &Session, world: &World) {
         let mut wrong = Vec::new();
         match session.status {
-            SessionStatus::Active | SessionStatus::SignedOut => {}
+            SessionStatus::Active => {}
+            SessionStatus::SignedOut => {
+                let open = |truth: &Truth| {
+                    truth.ever_stored && !truth.ended && !truth.replaced && !truth.logout_called
+                };
+                if self.truths.values().any(open) {
+                    wrong.push(format!(
+                        "all is well, and {process} shows nobody, although somebody is signed in"
+                    ));
+                }
+            }
             status => wrong.push(format!("all is well, and {process} is {status:?}")),
         }
         for (user, session_id) in self.owed() {

@@ -326,18 +326,21 @@ impl Device {
         let name = app.process.name().to_owned();
         let looked = app.does(|manager| async move {
             let session = manager.session().await;
-            let token = match session.status {
+            let mut token = match session.status {
                 SessionStatus::Active => manager.session_token(Duration::ZERO).await.ok(),
                 _ => None,
             };
-            let now = manager.current();
+            let mut now = manager.current();
+            if now.user_id != session.user_id {
+                return;
+            }
+            if token.is_none() && now.status == SessionStatus::Active {
+                // It may have become active, or another one, between the two questions.
+                token = manager.session_token(Duration::ZERO).await.ok();
+                now = manager.current();
+            }
             let token = token.as_ref().map(|token| token.token.expose().to_owned());
-            world.oracle().looked(
-                &name,
-                &now,
-                token.as_deref().filter(|_| now.user_id == session.user_id),
-                &world,
-            );
+            world.oracle().looked(&name, &now, token.as_deref(), &world);
         });
         tokio::select! {
             _ = looked.done() => {}
