@@ -190,7 +190,7 @@ impl Inner {
         let _essential = Essential::start(&self);
         let record = Arc::new(self.new_record(sign_in, &verified));
         // A new generation, before anything is stored: what is under way for the old session is dropped from here on.
-        let generation = self.update_quietly(|state, _| {
+        let generation = self.update(|state, _| {
             (state.user_actions == before).then(|| {
                 state.user_actions += 1;
                 state.phase = match std::mem::replace(&mut state.phase, Phase::Restoring) {

@@ -185,17 +185,21 @@ impl Vault {
                 if !guard.holds() {
                     return Ok(Commit::Superseded);
                 }
-                if let Stored::Session(replaced) = &stored
-                    && replaced.tokens.session_id != record.tokens.session_id
-                {
-                    // First, like at an end: nothing else knows of it once it is overwritten.
-                    note(store, replaced.revocation())?;
-                }
                 // Before the write, whose outcome may stay unknown: whoever counts on from here must count beyond it.
                 bulletin.post(&kept(&record));
                 store.write(Slot::Session, &bytes)?;
                 match store.read(Slot::Session)? {
-                    Some(there) if *there == *bytes => Ok(Commit::Written { replaced: stored }),
+                    Some(there) if *there == *bytes => {
+                        if let Stored::Session(old) = &stored
+                            && old.tokens.session_id != record.tokens.session_id
+                            && let Err(error) = note(store, old.revocation())
+                        {
+                            // Whoever gets `replaced` notes it again. Not before the write: a crash between the two would
+                            // leave a session that is over and no other in its place.
+                            tracing::debug!(%error, "the replaced session's revocation is not noted yet");
+                        }
+                        Ok(Commit::Written { replaced: stored })
+                    }
                     _ => Err(StoreError::Failed("it did not keep what was written")),
                 }
             })
