@@ -81,7 +81,7 @@ impl State {
             Some(heard) if heard.line == line => heard.looks + 1,
             _ => 1,
         };
-        let wait = FIRST_LOOKS.saturating_mul(1 << (2 * looks.min(16))).min(LAST_LOOKS);
+        let wait = FIRST_LOOKS.saturating_mul(1 << (2 * looks.min(8))).min(LAST_LOOKS);
         self.heard = Some(Heard { line, looks, not_before: now.monotonic + wait });
         true
     }

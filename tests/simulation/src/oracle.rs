@@ -451,7 +451,9 @@ impl Oracle {
                 None => wrong.push(format!("{process} shows a session that never began")),
                 Some(truth) => {
                     let started = seen.started;
-                    if seen.over.contains(user) || truth.final_since.is_some_and(|at| at < started) {
+                    // What one process found damaged another may still have had, and stored again.
+                    let was_over = seen.over.contains(user) && !truth.damaged;
+                    if was_over || truth.final_since.is_some_and(|at| at < started) {
                         wrong.push(format!("{process} shows a session again that was over"));
                     }
                     if seen.time_known {
