@@ -181,11 +181,8 @@ impl SessionManager {
     /// machine woke up.
     pub fn look(&self) {
         self.0.update_quietly(|state, now| {
-            // Not at every look: dismissing the question to unlock brings the focus back, which is one. And only if there is
-            // something to hope for: the look with which a window opens must not use it up.
-            if state.retries.wait_for_store()
-                && state.hoped.is_none_or(|at| now.monotonic >= at + HOPE_INTERVAL)
-            {
+            // Not at every look: dismissing the question to unlock brings the focus back, which is one.
+            if state.hoped.is_none_or(|at| now.monotonic >= at + HOPE_INTERVAL) {
                 state.hoped = Some(now.monotonic);
                 state.retries.store_may_be_back(now);
             }

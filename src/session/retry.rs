@@ -96,11 +96,6 @@ impl Retries {
         }
     }
 
-    /// Whether something waits for the keychain to work again.
-    pub(crate) fn wait_for_store(&self) -> bool {
-        [&self.restore, &self.persist, &self.erase, &self.note].iter().any(|retry| retry.failures > 0)
-    }
-
     /// Somebody may have unlocked the keychain.
     pub(crate) fn store_may_be_back(&mut self, now: Now) {
         for retry in [&mut self.restore, &mut self.persist, &mut self.erase, &mut self.note] {

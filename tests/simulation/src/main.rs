@@ -5,7 +5,7 @@
 //! again and prints what happened. What must hold is in [`oracle`]; after every step of the engine (a poll of one of its
 //! tasks) whatever it has published is held against it.
 //!
-//! With `--wild` clocks are set and stored bytes damaged also while several processes run. There the oracle cannot always
+//! With `--wild` clocks are set, stored bytes damaged and the keychain broken also while several processes run. There the oracle cannot always
 //! say which reason is the right one, and one run in a thousand or so is reported that is only surprising.
 //!
 //! Real are also the signatures, the file locks and the files through which processes speak to each other. Not real: the

@@ -292,7 +292,8 @@ impl Oracle {
             let age = now.saturating_since(truth.began) + CLOCK_SLACK;
             let overdue = self.policy.inactivity_timeout.is_some_and(|timeout| idle >= timeout)
                 || self.policy.max_lifetime.is_some_and(|max| age >= max);
-            if (in_doubt || overdue) && bytes.windows(id.len()).any(|part| part == id) {
+            let expired = now + CLOCK_SLACK >= truth.refresh_expires;
+            if (in_doubt || overdue || expired) && bytes.windows(id.len()).any(|part| part == id) {
                 truth.ended = true;
             }
         }

@@ -236,6 +236,8 @@ impl Device {
                 });
                 world.set_weather(weather);
             }
+            // Several processes that each hold a session which the keychain did not take: see `Play::wild`.
+            Event::KeychainMood if self.apps.len() > 1 && !world.wild => {}
             Event::KeychainMood => {
                 let mood = world.draw(|rng| {
                     *pick(

@@ -87,7 +87,7 @@ pub(crate) fn pick<'a, T>(rng: &mut Rng, weighted: &'a [(u32, T)]) -> &'a T {
 pub(crate) struct Play {
     /// What happens is written down.
     pub(crate) traced: bool,
-    /// Clocks are set and entries damaged under several processes, too.
+    /// Clocks are set, entries damaged and the keychain broken under several processes, too.
     pub(crate) wild: bool,
     pub(crate) sabotage: Option<Sabotage>,
 }
@@ -120,6 +120,7 @@ pub(crate) struct World {
     pub(crate) refresh_sent: Notify,
     pub(crate) executor: Executor,
     pub(crate) sabotage: Option<Sabotage>,
+    pub(crate) wild: bool,
     started: Instant,
     inner: Mutex<Inner>,
     oracle: Mutex<Oracle>,
@@ -162,6 +163,7 @@ impl World {
             refresh_sent: Notify::new(),
             executor: Executor::default(),
             sabotage,
+            wild,
             started: Instant::now(),
             inner: Mutex::new(Inner {
                 rng,
