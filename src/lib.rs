@@ -24,6 +24,7 @@ mod commands;
 pub mod config;
 mod error;
 mod events;
+mod generation;
 mod jwt;
 mod plugin_store;
 #[cfg(debug_assertions)]
@@ -33,6 +34,7 @@ mod secret;
 pub mod session;
 mod single_flight;
 mod store;
+mod sync;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 

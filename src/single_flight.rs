@@ -1,13 +1,11 @@
 //! Many callers, one piece of work, one result for all.
 
-use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
+use std::fmt;
+
+use crate::{
+    runtime::Runtime,
+    sync::{Mutex, PoisonError, watch},
 };
-
-use tokio::sync::watch;
-
-use crate::runtime::Runtime;
 
 /// Runs a piece of work detached from whoever asked for it; those who ask while it runs get its result.
 ///

@@ -8,10 +8,7 @@
 use std::{
     fmt,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -30,16 +27,11 @@ use crate::{
     api::SessionApi,
     clock::Clock,
     error::{Error, ErrorKind, Result},
+    generation::{Generation, GenerationGuard},
     jwt::TokenVerifier,
     runtime::Runtime,
     single_flight::SingleFlight,
-    store::{
-        SessionStore,
-        bulletin::Bulletin,
-        record::SignInId,
-        vault::{GenerationGuard, Vault},
-        worker::StoreWorker,
-    },
+    store::{SessionStore, bulletin::Bulletin, record::SignInId, vault::Vault, worker::StoreWorker},
 };
 
 /// How long a question waits for the keychain at start-up before it is answered with "restoring".
@@ -106,8 +98,7 @@ pub(super) struct Inner {
     pub(super) activity: Bulletin,
     random: Arc<dyn Fn() -> u32 + Send + Sync>,
     pub(super) runtime: Arc<dyn Runtime>,
-    /// Written under the state lock alone; atomic because the keychain's thread compares it.
-    generation: Arc<AtomicU64>,
+    generation: Generation,
     state: Mutex<State>,
     published: watch::Sender<Session>,
     /// How much is under way that must not be lost with the process.
@@ -135,7 +126,7 @@ impl SessionManager {
             activity: Bulletin::at(lock("otpless-activity.txt")),
             random: parts.random,
             runtime: parts.runtime,
-            generation: Arc::default(),
+            generation: Generation::default(),
             state: Mutex::default(),
             published: watch::Sender::new(Session::default()),
             essential: watch::Sender::new(0),
@@ -300,11 +291,11 @@ impl Inner {
 
     /// The generation now. Take it before the state it belongs to is read.
     pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
+        self.generation.current()
     }
 
     pub(super) fn guard(&self, expected: u64) -> GenerationGuard {
-        GenerationGuard { current: self.generation.clone(), expected }
+        self.generation.guard(expected)
     }
 
     /// Takes one call to the session API out of the budget; asked for before each.
@@ -329,7 +320,7 @@ impl Inner {
 
     /// Starts a new generation; only with the state lock held, which `_proof` shows.
     pub(super) fn next_generation(&self, _proof: &mut State) -> u64 {
-        self.generation.fetch_add(1, Ordering::SeqCst) + 1
+        self.generation.next()
     }
 
     pub(super) fn end_locked(&self, state: &mut State, reason: EndReason, revoke: Revoke) {

@@ -6,10 +6,7 @@
 use std::{
     fs::File,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -25,6 +22,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    generation::GenerationGuard,
     secret::{RefreshToken, SessionId},
 };
 
@@ -37,19 +35,6 @@ pub(crate) enum Stored {
     Nothing,
     Session(Box<SessionRecord>),
     Unreadable(Unreadable),
-}
-
-/// Drops a write whose session has ended since it was decided on (rule 2).
-#[derive(Clone, Debug)]
-pub(crate) struct GenerationGuard {
-    pub(crate) current: Arc<AtomicU64>,
-    pub(crate) expected: u64,
-}
-
-impl GenerationGuard {
-    pub(crate) fn holds(&self) -> bool {
-        self.current.load(Ordering::SeqCst) == self.expected
-    }
 }
 
 /// What must stand in the entry for a commit to go ahead.
@@ -357,6 +342,7 @@ impl Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generation::Generation;
     use crate::store::{MemoryStore, record::tests::sample, worker::tests::worker};
 
     fn vault(store: &MemoryStore) -> Vault {
@@ -365,7 +351,9 @@ mod tests {
     }
 
     fn guard(expected: u64) -> GenerationGuard {
-        GenerationGuard { current: Arc::new(AtomicU64::new(1)), expected }
+        let generation = Generation::default();
+        generation.next();
+        generation.guard(expected)
     }
 
     #[tokio::test]
