@@ -159,18 +159,26 @@ impl Inner {
                 // Somebody signed in with this very session while others were being delivered.
                 continue;
             }
+            let random = self.random();
+            if let Err(error) = self.may_call(Purpose::Duty) {
+                self.update_quietly(|state, now| {
+                    state.retries.revoke.failed(Pace::Quick, now, error.retry_after(), random);
+                });
+                return;
+            }
+            let answer = self.api.revoke(&revocation.session_id).await;
+            self.update(|state, now| state.learn_server_time(answer.server_date, now));
             let now = self.read(|state, now| state.surely_now(now));
-            if revocation.expires_at > now {
-                let random = self.random();
-                if let Err(error) = self.may_call(Purpose::Duty) {
-                    self.update_quietly(|state, now| {
-                        state.retries.revoke.failed(Pace::Quick, now, error.retry_after(), random);
-                    });
-                    return;
+            match answer.outcome {
+                Ok(()) => {
+                    tracing::info!("a revocation was delivered");
+                    self.update_quietly(|state, _| state.counters.revocations_delivered += 1);
                 }
-                let answer = self.api.revoke(&revocation.session_id).await;
-                self.update(|state, now| state.learn_server_time(answer.server_date, now));
-                if let Err(error) = answer.outcome {
+                // Tried once all the same: a process that died may have had a refresh token that lives longer.
+                Err(_) if revocation.expires_at <= now => {
+                    tracing::info!("a revocation is dropped: the session has expired by itself");
+                }
+                Err(error) => {
                     tracing::info!(%error.error, "a revocation could not be delivered yet");
                     let refused = error.verdict == Verdict::Permanent;
                     let pace = if refused { Pace::Exchange } else { Pace::Quick };
@@ -183,8 +191,6 @@ impl Inner {
                     }
                     return;
                 }
-                tracing::info!("a revocation was delivered");
-                self.update_quietly(|state, _| state.counters.revocations_delivered += 1);
             }
             self.update(|state, _| state.waiting.retain(|r| r.session_id != revocation.session_id));
             match self.vault.settle_revocation(revocation.session_id, now, None).await {
