@@ -55,7 +55,8 @@ pub fn failure(
         None => FailurePersistence::None,
     };
     words(|| {
-        run(RandomScheduler::new_from_seed(SEED, DRAWN), persistence, scenario);
+        run(RandomScheduler::new_from_seed(SEED, DRAWN), persistence.clone(), scenario.clone());
+        run(PctScheduler::new_from_seed(SEED, PRIORITY_CHANGES, DRAWN), persistence, scenario);
     })
 }
 

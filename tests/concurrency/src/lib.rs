@@ -14,18 +14,24 @@
 //! What it does not show: shuttle's atomics are sequentially consistent whatever ordering is asked for, which is the ordering
 //! the core asks for, and an operation on a watch is one step, because it is tokio's own, which tokio tests with loom.
 //!
-//! Every scenario also runs with [flaws](flights::Core) put in, which must be found: a test that cannot fail shows nothing.
+//! The scenarios also run with flaws put in ([`flights::Core`], [`endings::Flaw`]), which must be found: a test that cannot
+//! fail shows nothing.
 //!
 //! # A failure, once more
 //!
 //! Schedules are drawn from a fixed seed, so a test that failed fails again; `SHUTTLE_RANDOM_SEED` sets another one. A failure
-//! prints the schedule that led to it, and that schedule alone runs with
+//! prints the schedule that led to it, a second time when the thread that failed has unwound; the last one is whole. It runs
+//! alone, its lines joined to one, with
 //!
 //! ```sh
 //! OTPLESS_SCHEDULE=91010… cargo test -p otpless-concurrency --test suite -- NAME_OF_THE_TEST --nocapture
 //! ```
 //!
-//! for as long as neither the core nor the scenario has changed.
+//! for as long as neither the core nor the scenario has changed. The tests that play every order there is need no schedule:
+//! they meet it again.
+
+// The files that ship bring their own tests, which are the plugin's: they need tokio's runtime and run in the plugin.
+#![cfg(not(test))]
 
 pub mod endings;
 pub mod explore;
