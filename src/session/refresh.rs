@@ -100,7 +100,11 @@ impl Inner {
         if self.verifier.keys_are_due() {
             let inner = self.clone();
             // Nobody waits for it: the keys at hand are good for days.
-            self.runtime.spawn(Box::pin(async move { drop(inner.verifier.fetch_keys().await) }));
+            self.runtime.spawn(Box::pin(async move {
+                if let Ok(fetched) = inner.verifier.fetch_keys().await {
+                    inner.update(|state, now| state.learn_server_time(fetched.server_date, now));
+                }
+            }));
         }
         outcome
     }

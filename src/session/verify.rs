@@ -17,7 +17,7 @@ use crate::{
     api::{Credentials, Verdict},
     clock::Timestamp,
     error::{Error, ErrorKind, Result},
-    jwt::{Claims, Unverified},
+    jwt::{Claims, Unverified, verify::LEEWAY},
     secret::SessionToken,
     store::{
         record::SessionRecord,
@@ -190,7 +190,8 @@ impl Inner {
     }
 
     fn is_outdated(&self, generation: u64, asked: &SessionRecord) -> bool {
-        let server_now = self.read(|state, now| state.server_now(now));
+        // What is known of the server's time is good for the tolerance that OTPless grants to `exp`, and no better.
+        let server_now = self.read(|state, now| state.server_now(now)) + LEEWAY;
         asked.expires_at.is_none_or(|at| server_now >= at)
             || self.still_live(generation, |live| live.record.tokens != asked.tokens) != Ok(false)
     }
