@@ -235,7 +235,7 @@ impl State {
             return Some(EndReason::Inactive);
         }
         // Nobody but our clocks says so; until the server has said what time it is the session is stale.
-        if live.peers_are_ahead {
+        if !self.expiry_counts(live) {
             return None;
         }
         let at_least = self.surely_now(now);
@@ -248,6 +248,12 @@ impl State {
     pub(crate) fn owe(&mut self, revocation: Revocation) {
         outbox::add(&mut self.waiting, revocation);
         self.unnoted = true;
+    }
+
+    /// Whether the expiry of the tokens at hand says anything of the session: others may be on their way to us, or with
+    /// another process.
+    fn expiry_counts(&self, live: &Live) -> bool {
+        !live.peers_are_ahead && !self.running.contains(&Job::Refresh)
     }
 
     /// Forgets the session. What must still happen outside is left in `pending_erase` and `waiting`.
@@ -446,9 +452,11 @@ impl State {
         if let Some(at) = policy.inactivity_deadline(live.last_active_at) {
             upcoming.push((When::Wall(self.local(at)), Duty::End(EndReason::Inactive)));
         }
-        if let (Some(token), Some(refresh), true) =
-            (live.record.expires_at, live.record.refresh_expires_at, self.skew_known && !live.peers_are_ahead)
-        {
+        if let (Some(token), Some(refresh), true) = (
+            live.record.expires_at,
+            live.record.refresh_expires_at,
+            self.skew_known && self.expiry_counts(live),
+        ) {
             let at = token.max(refresh);
             upcoming.push((When::Wall(self.local(at).max(at)), Duty::End(EndReason::Expired)));
         }

@@ -172,7 +172,7 @@ impl Inner {
             Err(error) if error.verdict == Verdict::Over && self.is_outdated(generation, record) => Ok(()),
             // Whether the token has expired is not known as long as the time is not; the refresh token can tell.
             Err(error) if error.verdict == Verdict::Over && !self.read(|state, _| state.skew_known) => {
-                self.refresh_shared().await
+                self.refresh_on_request().await
             }
             Err(error) if error.verdict == Verdict::Over => {
                 // Our token may only be old: another process may hold a newer one (requirement C4).
