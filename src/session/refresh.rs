@@ -136,11 +136,13 @@ impl Inner {
                      version. The session is kept in memory until its token expires",
                 ));
             }
-            Adopted::Hidden => {
+            Adopted::Hidden(why) => {
                 return Err(Error::new(
                     ErrorKind::StorageUnavailable,
-                    "another process of this app has refreshed the session, and the keychain does not give its tokens \
-                     out now. Ours are spent; the session is kept and will be tried again",
+                    format!(
+                        "another process of this app has refreshed the session, and its tokens cannot be had now: \
+                         {why}. Ours are spent; the session is kept and will be tried again"
+                    ),
                 ));
             }
             Adopted::Nothing => {}
@@ -334,7 +336,7 @@ impl Inner {
                 Adopted::Settled
             }
             Ok(Stored::Unreadable(Unreadable::FromTheFuture)) if ever_stored => Adopted::NotOurs,
-            Err(_) if self.peers_are_ahead(generation) => Adopted::Hidden,
+            Err(why) if self.peers_are_ahead(generation) => Adopted::Hidden(why),
             _ => Adopted::Nothing,
         }
     }
@@ -402,12 +404,12 @@ impl Inner {
 }
 
 /// What another look at the keychain brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Adopted {
     /// Nothing newer: our tokens are the ones to use.
     Nothing,
     /// Another process has newer tokens, and the keychain does not answer.
-    Hidden,
+    Hidden(StoreError),
     /// A newer version of the app keeps its session there; an exchange could spend the token it has.
     NotOurs,
     /// The matter is settled without an exchange: newer tokens were adopted, or the session is over.

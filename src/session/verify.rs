@@ -177,8 +177,7 @@ impl Inner {
             Err(error) if error.verdict == Verdict::Over => {
                 // Our token may only be old: another process may hold a newer one (requirement C4).
                 match self.adopt_from_store(generation).await {
-                    Adopted::Settled => Ok(()),
-                    Adopted::Hidden => Ok(()),
+                    Adopted::Settled | Adopted::Hidden(_) => Ok(()),
                     Adopted::Nothing | Adopted::NotOurs => {
                         self.end(generation, EndReason::Revoked, Revoke::No);
                         Err(error.error)

@@ -1,45 +1,41 @@
 //! The machine's clock, moved: hours of a session's life pass in a test of seconds.
 
-use std::{
-    sync::atomic::{AtomicI64, Ordering},
-    time::Duration,
-};
+use std::{fs::File, os::unix::fs::FileExt, path::Path, time::Duration};
 
 use tauri_plugin_otpless::{
     Timestamp,
     engine::{Clock, SystemClock},
 };
 
-/// Wall and monotonic time move together, as on a machine that is awake.
+/// Wall and monotonic time move together, as on a machine that is awake, and in all its processes at once: how far they
+/// are ahead stands in a file, in milliseconds, as eight bytes that are written and read in one piece.
 #[derive(Debug)]
 pub(crate) struct MovedClock {
     real: SystemClock,
-    offset_ms: AtomicI64,
-    awake_ms: AtomicI64,
+    ahead: File,
+    ahead_at_start: i64,
 }
 
 impl MovedClock {
-    pub(crate) fn new(offset_ms: i64) -> Self {
-        Self {
-            real: SystemClock::default(),
-            offset_ms: AtomicI64::new(offset_ms),
-            awake_ms: AtomicI64::default(),
-        }
-    }
-
-    pub(crate) fn advance(&self, ms: i64) {
-        self.awake_ms.fetch_add(ms, Ordering::SeqCst);
+    pub(crate) fn new(file: &Path) -> Self {
+        let ahead = File::open(file).expect("the file of the machine's clock");
+        Self { real: SystemClock::default(), ahead_at_start: ahead_ms(&ahead), ahead }
     }
 }
 
 impl Clock for MovedClock {
     fn now(&self) -> Timestamp {
-        let passed = self.awake_ms.load(Ordering::SeqCst);
-        self.real.now().shifted(self.offset_ms.load(Ordering::SeqCst) + passed)
+        self.real.now().shifted(ahead_ms(&self.ahead))
     }
 
     fn monotonic(&self) -> Duration {
-        let passed = u64::try_from(self.awake_ms.load(Ordering::SeqCst)).unwrap_or(0);
-        self.real.monotonic() + Duration::from_millis(passed)
+        let passed = ahead_ms(&self.ahead) - self.ahead_at_start;
+        self.real.monotonic() + Duration::from_millis(u64::try_from(passed).unwrap_or(0))
     }
+}
+
+fn ahead_ms(file: &File) -> i64 {
+    let mut bytes = [0; 8];
+    file.read_exact_at(&mut bytes, 0).expect("the machine's clock");
+    i64::from_le_bytes(bytes)
 }

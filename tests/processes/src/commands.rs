@@ -28,8 +28,8 @@ enum What {
     Refresh,
     /// The user signs out.
     Logout,
-    /// Time passes on this device, in milliseconds, and the app comes to the front.
-    Advance { ms: i64 },
+    /// The app comes to the front.
+    Look,
     /// Where the session stands, after the restore.
     Session,
     /// The engine's own account of itself.
@@ -61,8 +61,7 @@ pub(crate) async fn obey(device: Arc<Device>) {
                 device.points.choose(at);
                 say(&json!({ "done": id }));
             }
-            What::Advance { ms } => {
-                device.clock.advance(ms);
+            What::Look => {
                 device.manager().look();
                 say(&json!({ "done": id }));
             }
@@ -103,7 +102,7 @@ async fn done(device: &Arc<Device>, what: What) -> Value {
             std::thread::spawn(move || reply.send(peek(&service)));
             answer.await.expect("looking does not panic")
         }
-        What::Park { .. } | What::Advance { .. } => unreachable!("done on arrival"),
+        What::Park { .. } | What::Look => unreachable!("done on arrival"),
     }
 }
 

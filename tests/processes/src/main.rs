@@ -39,8 +39,8 @@ struct Setup {
     service: String,
     /// Where the lock files and the activity log are.
     directory: PathBuf,
-    /// How far the device's clock is ahead of the machine's, in milliseconds.
-    offset_ms: i64,
+    /// The file that says how far the device's clock is ahead of the machine's (see [`clock`]).
+    clock: PathBuf,
     /// Only looks at the keychain, without an engine that could change it.
     witness: bool,
 }
@@ -49,7 +49,6 @@ struct Setup {
 #[derive(Debug)]
 struct Device {
     setup: Setup,
-    clock: Arc<MovedClock>,
     points: Arc<Points>,
     /// None in a witness.
     manager: Option<SessionManager>,
@@ -60,14 +59,14 @@ async fn main() {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     let argument = std::env::args().nth(1).expect("the setup as JSON");
     let setup: Setup = serde_json::from_str(&argument).expect("a setup");
-    let clock = Arc::new(MovedClock::new(setup.offset_ms));
+    let clock = Arc::new(MovedClock::new(&setup.clock));
     let points = Arc::new(Points::default());
-    let manager = (!setup.witness).then(|| engine(&setup, clock.clone(), points.clone()));
+    let manager = (!setup.witness).then(|| engine(&setup, clock, points.clone()));
     if let Some(manager) = &manager {
         tokio::spawn(tell_sessions(manager.clone()));
         tokio::spawn(manager.clone().run());
     }
-    commands::obey(Arc::new(Device { setup, clock, points, manager })).await;
+    commands::obey(Arc::new(Device { setup, points, manager })).await;
 }
 
 /// The parts as the plugin puts them together, with points to stand still at between them.

@@ -1,6 +1,11 @@
 //! A device with its desktop, and the server it talks to.
 
-use std::time::Duration;
+use std::{
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    time::Duration,
+};
 
 use otpless_local::{Control, Issued, OtplessLocal, Settings, SignIn};
 use serde_json::{Value, json};
@@ -42,7 +47,9 @@ impl Stage {
 
     pub(crate) async fn on(desktop: Desktop, settings: Settings) -> Self {
         let otpless = OtplessLocal::start(settings).await.expect("the local OTPless starts");
-        Self { desktop, control: otpless.state(), otpless, offset_ms: 0 }
+        let stage = Self { desktop, control: otpless.state(), otpless, offset_ms: 0 };
+        fs::write(stage.clock(), 0_i64.to_le_bytes()).expect("the machine's clock");
+        stage
     }
 
     /// A process of the app.
@@ -61,7 +68,7 @@ impl Stage {
             "appId": self.otpless.settings().app_id,
             "service": "app.otpless.test.processes",
             "directory": self.desktop.app_directory(),
-            "offsetMs": self.offset_ms,
+            "clock": self.clock(),
             "witness": witness,
         });
         Process::start(&self.desktop, &setup)
@@ -75,13 +82,21 @@ impl Stage {
         issued
     }
 
-    /// Time passes, first on the server and then on the devices.
+    /// Says how far the device's clock is ahead of the machine's.
+    fn clock(&self) -> PathBuf {
+        self.desktop.app_directory().join("clock")
+    }
+
+    /// Time passes on the server and the device, and then `apps` come to the front.
     pub(crate) async fn time_passes(&mut self, by: Duration, apps: &[&Process]) {
         let ms = i64::try_from(by.as_millis()).expect("no age of the world");
         self.offset_ms += ms;
         self.control.set_clock_offset(self.offset_ms);
+        // Not `fs::write`: it leaves the file empty for a moment.
+        let clock = File::options().write(true).open(self.clock()).expect("the machine's clock");
+        clock.write_all_at(&self.offset_ms.to_le_bytes(), 0).expect("the machine's clock");
         for app in apps {
-            app.ask(json!({ "do": "advance", "ms": ms })).await;
+            app.ask(json!({ "do": "look" })).await;
         }
     }
 }
