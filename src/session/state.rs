@@ -186,22 +186,23 @@ impl State {
 
     /// Notices that the wall clock moved apart from the monotonic one since the last look.
     ///
-    /// Backwards it can only have been changed, so what is known of the server's time moves along: a clock that is set
-    /// back neither extends a token nor revives one. Forwards it may be a change or a sleep; the server is asked before
-    /// its time is believed again (requirement C9).
+    /// Backwards it has been changed, so what is known of the server's time moves along: a clock that is set back neither
+    /// extends a token nor revives one. Forwards it may be a change or a sleep. Either may hide a sleep, so the server is
+    /// asked before its time is believed again (requirement C9).
     pub(crate) fn notice_clock(&mut self, now: Now) {
         let Some(before) = self.looked.replace(now) else { return };
         let apart = now.apart_from(before);
-        if apart < -SKEW_TOLERANCE_MS {
+        if apart.abs() <= SKEW_TOLERANCE_MS {
+            return;
+        }
+        let known = std::mem::replace(&mut self.skew_known, false);
+        if apart < 0 {
             self.skew_ms = self.skew_ms.saturating_sub(apart);
-            if let Some(noted) = self.live_mut().and_then(|live| live.noted_with_skew.as_mut()) {
-                *noted = noted.saturating_sub(apart);
-            }
-        } else if apart > SKEW_TOLERANCE_MS {
-            self.skew_known = false;
-            if let Some(live) = self.live_mut() {
-                live.noted_with_skew = None;
-            }
+        }
+        if let Some(live) = self.live_mut() {
+            let stays = apart < 0 && !known;
+            live.noted_with_skew =
+                live.noted_with_skew.filter(|_| stays).map(|noted| noted.saturating_sub(apart));
         }
     }
 
