@@ -209,7 +209,7 @@ impl SessionManager {
 
 impl Inner {
     pub(super) fn now(&self) -> Now {
-        Now { wall: self.clock.now(), monotonic: self.clock.monotonic() }
+        Now::read(&*self.clock)
     }
 
     pub(super) fn random(&self) -> u32 {

@@ -5,7 +5,7 @@
 //! a better one. After the exchange: keychain first, read back, then memory, then everyone. A crash anywhere leaves
 //! either the old tokens or the new, and whoever was told of the new can find them again.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     SessionManager,
@@ -28,8 +28,13 @@ use crate::{
         StoreError,
         record::{SessionRecord, Unreadable},
         vault::{Commit, Expect, Stored, kept},
+        worker::Urgency,
     },
 };
+
+/// The pauses before a keychain is read again that holds another process's tokens. The service of a desktop is back in less
+/// when it was restarted; with what the calls themselves may take, it is a third of what others wait for the lock.
+const READ_AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 
 impl SessionManager {
     /// Renews the session token now. Callers share one exchange; one that went well is not repeated within
@@ -320,7 +325,7 @@ impl Inner {
         }) else {
             return Adopted::Settled;
         };
-        match self.vault.read().await {
+        match self.read_patiently(generation).await {
             Ok(Stored::Session(there)) if there.sign_in == sign_in => {
                 if self.still_live(generation, |live| live.is_superseded_by(&there)) != Ok(true) {
                     return Adopted::Nothing;
@@ -339,6 +344,22 @@ impl Inner {
             Err(why) if self.peers_are_ahead(generation) => Adopted::Hidden(why),
             _ => Adopted::Nothing,
         }
+    }
+
+    /// Reads the keychain, more than once if it does not answer while another process has the tokens that are good: there
+    /// is nothing else to go on with, and whoever waits for the refresh lock needs the same answer.
+    async fn read_patiently(self: &Arc<Self>, generation: u64) -> std::result::Result<Stored, StoreError> {
+        let mut stored = self.vault.read(Urgency::CanWait).await;
+        for pause in READ_AGAIN {
+            // Whoever has dismissed a prompt is not shown another.
+            let worth_it = stored.as_ref().is_err_and(|error| *error != StoreError::Locked);
+            if !worth_it || !self.peers_are_ahead(generation) {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            stored = self.vault.read(Urgency::MustHappen).await;
+        }
+        stored
     }
 
     /// Another process refreshed this session.

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{clock::Timestamp, session::snapshot::EndReason, store::StoreError};
+use crate::{
+    clock::{Clock, Timestamp},
+    session::snapshot::EndReason,
+    store::StoreError,
+};
 
 /// A refresh is due when this share of the token's life is left …
 const REFRESH_SHARE: u32 = 5;
@@ -27,6 +31,11 @@ pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// The background task never sleeps longer: timers stand still while a machine sleeps (requirement C10).
 pub(crate) const MAX_SLEEP: Duration = Duration::from_secs(60);
+
+/// Two clocks that are read within this are read at once: a fifth of what counts as a jump, a thousand times what it takes.
+const ONE_MOMENT: Duration = Duration::from_secs(1);
+/// A machine that stops a process for a second between any two reads, so many times in a row, has other troubles.
+const READS: u32 = 8;
 
 /// How patient a retry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +131,21 @@ pub(crate) struct Now {
 }
 
 impl Now {
+    /// Both clocks at one moment. A process that is stopped between reading the one and the other would take the pause for
+    /// a clock that was set; so it reads again until there was none, or for [`READS`] times.
+    pub(crate) fn read(clock: &dyn Clock) -> Self {
+        let mut before = clock.monotonic();
+        let mut reads = 1;
+        loop {
+            let now = Self { wall: clock.now(), monotonic: clock.monotonic() };
+            if now.monotonic.saturating_sub(before) < ONE_MOMENT || reads == READS {
+                return now;
+            }
+            before = now.monotonic;
+            reads += 1;
+        }
+    }
+
     /// How far the wall clock went ahead of the monotonic one since `before`, in milliseconds; negative if it was set
     /// back.
     pub(crate) fn apart_from(self, before: Self) -> i64 {
@@ -168,6 +192,8 @@ pub(crate) fn plan(upcoming: impl IntoIterator<Item = (When, Duty)>, now: Now) -
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -203,6 +229,24 @@ mod tests {
         assert_eq!(delay(1_000_000, u32::MAX), 16 * MINUTE, "bounded");
         assert_eq!(retry_delay(Pace::Exchange, 1, Some(10 * MINUTE), 0), 10 * MINUTE);
         assert_eq!(retry_delay(Pace::Exchange, 1, Some(Duration::ZERO), 0), MINUTE);
+    }
+
+    #[test]
+    fn c10_a_process_stopped_between_two_clocks_takes_the_pause_for_no_jump() {
+        /// Stopped right after it has read the wall clock for the first time.
+        #[derive(Debug, Default)]
+        struct Stopped(AtomicU64);
+        impl Clock for Stopped {
+            fn now(&self) -> Timestamp {
+                let reads = self.0.fetch_add(1, Ordering::SeqCst);
+                if reads == 0 { Timestamp(0) } else { Timestamp(0) + HOUR }
+            }
+            fn monotonic(&self) -> Duration {
+                if self.0.load(Ordering::SeqCst) == 0 { Duration::ZERO } else { HOUR }
+            }
+        }
+        let start = Now { wall: Timestamp(0), monotonic: Duration::ZERO };
+        assert_eq!(Now::read(&Stopped::default()).apart_from(start), 0);
     }
 
     #[test]

@@ -146,8 +146,8 @@ impl Vault {
         self.worker.run(Urgency::CanWait, |store| Ok((read(store)?, read_revocations(store)?))).await
     }
 
-    pub(crate) async fn read(&self) -> Result<Stored, StoreError> {
-        self.worker.run(Urgency::CanWait, read).await
+    pub(crate) async fn read(&self, urgency: Urgency) -> Result<Stored, StoreError> {
+        self.worker.run(urgency, read).await
     }
 
     /// Writes `record` if `expect` still holds, and reads it back: a rotated token that only seems to be stored is
