@@ -272,6 +272,10 @@ impl Inner {
             state.witness(verified.session.issued_at(), now);
             let server_now = state.server_now(now);
             let mut live = Live::new(record.clone(), Some(verified.session), server_now, jitter);
+            // By the very time the deadline is counted by: what the record says may be by another, and a new session would
+            // be over for inactivity at once.
+            live.last_active_at = server_now;
+            live.activity_logged_at = server_now;
             live.noted_with_skew = Some(state.skew_ms);
             live.stored = storage == Storage::Keychain;
             live.ever_stored = live.stored;
