@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -27,17 +27,29 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(crate) struct ManualClock {
     real: SystemClock,
-    offset_ms: AtomicI64,
-    awake_ms: AtomicI64,
+    moved: Mutex<Moved>,
+}
+
+/// How far, in milliseconds; both clocks at once when time passes, or it would look as if one had been set.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moved {
+    wall: i64,
+    monotonic: u64,
+}
+
+impl ManualClock {
+    fn moved(&self) -> MutexGuard<'_, Moved> {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        self.real.now().shifted(self.offset_ms.load(Ordering::SeqCst))
+        self.real.now().shifted(self.moved().wall)
     }
 
     fn monotonic(&self) -> Duration {
-        self.real.monotonic() + Duration::from_millis(self.awake_ms.load(Ordering::SeqCst) as u64)
+        self.real.monotonic() + Duration::from_millis(self.moved().monotonic)
     }
 }
 
@@ -151,21 +163,26 @@ impl Device {
 
     /// Time passes while the machine is awake: here, on both clocks, and on the server.
     pub(crate) fn time_passes(&self, by: Duration) {
-        self.clock.awake_ms.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
-        self.machine_sleeps(by);
+        self.pass(by, by);
     }
 
     /// Somebody sets the machine's clock to `seconds` off the server's.
     pub(crate) fn clock_is_set(&self, seconds: i64) {
         let right = self.passed_ms.load(Ordering::SeqCst);
-        self.clock.offset_ms.store(right + seconds * 1000, Ordering::SeqCst);
+        self.clock.moved().wall = right + seconds * 1000;
     }
 
     /// Time passes while the machine sleeps: its monotonic clock stands still.
     pub(crate) fn machine_sleeps(&self, by: Duration) {
-        let by = by.as_millis() as i64;
-        self.clock.offset_ms.fetch_add(by, Ordering::SeqCst);
-        self.control.set_clock_offset(self.passed_ms.fetch_add(by, Ordering::SeqCst) + by);
+        self.pass(by, Duration::ZERO);
+    }
+
+    fn pass(&self, by: Duration, awake: Duration) {
+        let ms = by.as_millis() as i64;
+        self.control.set_clock_offset(self.passed_ms.fetch_add(ms, Ordering::SeqCst) + ms);
+        let mut moved = self.clock.moved();
+        moved.wall += ms;
+        moved.monotonic += awake.as_millis() as u64;
     }
 }
 
