@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{lock::RefreshLock, schedule};
+use super::{
+    lock::RefreshLock,
+    manager::MIN_EXCHANGE_INTERVAL,
+    schedule::{self, Now},
+};
 use crate::{
     clock::Timestamp,
     jwt::Claims,
@@ -128,6 +132,11 @@ impl Live {
             *moment = moment.shifted(by).min(server_now);
         }
         before != self.last_active_at
+    }
+
+    /// Whether its tokens are so new, here or from another process, that it is not refreshed again.
+    pub(crate) fn was_refreshed_lately(&self, now: Now) -> bool {
+        self.refreshed.is_some_and(|at| now.monotonic < at + MIN_EXCHANGE_INTERVAL)
     }
 
     pub(crate) fn revocation(&self) -> Revocation {

@@ -12,7 +12,7 @@ use super::{
     budget::Purpose,
     live::Live,
     lock::RefreshLock,
-    manager::{Inner, MIN_EXCHANGE_INTERVAL},
+    manager::Inner,
     revocation::lost,
     schedule::{Job, Pace},
     snapshot::{EndReason, Exchange, Session, Storage},
@@ -38,7 +38,7 @@ const READ_AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_se
 
 impl SessionManager {
     /// Renews the session token now. Callers share one exchange; one that went well is not repeated within
-    /// [`MIN_EXCHANGE_INTERVAL`], one that failed not for a minute, or for as long as the server asked.
+    /// [`MIN_EXCHANGE_INTERVAL`](super::MIN_EXCHANGE_INTERVAL), one that failed not for a minute, or for as long as the server asked.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl Inner {
     pub(super) async fn refresh_on_request(self: &Arc<Self>) -> Result<()> {
         let (_, recent) = self.with_live(|live, state, now| {
             let valid = live.claims.as_ref().is_some_and(|claims| claims.is_valid_at(state.server_now(now)));
-            let recent = valid && live.refreshed.is_some_and(|at| now.monotonic < at + MIN_EXCHANGE_INTERVAL);
+            let recent = valid && live.was_refreshed_lately(now);
             if recent && !state.retries.refresh.holds_callers(now) {
                 return Some(Ok(()));
             }
@@ -154,10 +154,11 @@ impl Inner {
         }
         let renewed = self.with_live(|live, state, now| {
             let due = live.refresh_at.is_none_or(|at| state.server_now(now) >= at);
-            live.record.tokens.refresh_token != asked_for.tokens.refresh_token && !due
+            let newer = live.record.tokens.refresh_token != asked_for.tokens.refresh_token;
+            !due && (newer || live.was_refreshed_lately(now))
         });
         if renewed == Ok((generation, true)) {
-            // Another process had refreshed it, and this one heard of it while it waited for the lock.
+            // Another process had refreshed it, and this one heard of it on the way here.
             return Ok(());
         }
         let _essential = Essential::start(self);
