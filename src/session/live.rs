@@ -21,7 +21,7 @@ pub(crate) struct Live {
     pub(crate) claims: Option<Claims>,
     /// When to renew, by the server's clock.
     pub(crate) refresh_at: Option<Timestamp>,
-    /// Whether `record` stands in the keychain as it is here.
+    /// Whether `record` stands in the keychain as it is here, but for a session token that may have been renewed.
     pub(crate) stored: bool,
     /// Whether any record of this sign-in was seen there: then its absence means somebody else ended it.
     pub(crate) ever_stored: bool,

@@ -228,15 +228,19 @@ impl Inner {
             // A refresh came first and has the newer tokens.
             return;
         }
-        let random = self.random();
-        let kept = self.update_live(generation, |state, now| {
+        let kept = self.update_live(generation, |state, _| {
             let Some(live) = state.live_mut().filter(|live| live.record.rotation < record.rotation) else {
                 return;
             };
-            live.set_tokens(record, Some(claims));
-            if let Err(error) = outcome {
-                // It may have been written all the same: whether it was is found out when it is stored again.
-                state.note_not_stored(&error, now, random);
+            match outcome {
+                Ok(_) => live.set_tokens(record, Some(claims)),
+                // What must not be lost is in the keychain. Counted on by ourselves, our tokens would pass for newer than
+                // those of another process that has refreshed meanwhile.
+                Err(error) => {
+                    tracing::debug!(%error, "a renewed session token is kept in memory only");
+                    let record = SessionRecord { rotation: live.record.rotation, ..(*record).clone() };
+                    live.set_tokens(Arc::new(record), Some(claims));
+                }
             }
         });
         if kept.is_err() {
