@@ -20,7 +20,7 @@
 //! (`peers`) that say what the keychain holds, when the user was last active and when they signed out. Who reads one of
 //! these lines looks at the keychain again or ends the session; no line can bring a session about.
 //!
-//! `state` holds the session and every change it may go through, without I/O; `manager` is its only writer;
+//! `state` holds the session and every change it may go through, without I/O, `server_time` what it knows of the time; `manager` is its only writer;
 //! `snapshot` is what the world may see. Nothing here knows of Tauri.
 
 pub mod activity;
@@ -35,6 +35,7 @@ mod restore;
 mod retry;
 mod revocation;
 pub(crate) mod schedule;
+mod server_time;
 mod sign_in;
 pub mod snapshot;
 mod state;
