@@ -10,7 +10,7 @@
 //!    activity. Every deadline is kept by the server's time, as far as it is known, and is checked at every look, so a
 //!    machine that slept through its timers is right the moment anyone asks. `budget` bounds what may be asked of the
 //!    server whatever goes wrong.
-//! 4. **Refresh** (`refresh`, `lock`). One exchange at a time, in this process and among its peers, detached from
+//! 4. **Refresh** (`refresh`, `adopt`, `lock`). One exchange at a time, in this process and among its peers, detached from
 //!    whoever asked, stored before it is used.
 //! 5. **The end** (`revocation`). By the user, a deadline or the server's verdict (7414, 7415), and nothing else.
 //!    A new generation begins, so nothing under way can bring the old session back; the keychain is erased; the
@@ -24,6 +24,7 @@
 //! `snapshot` is what the world may see. Nothing here knows of Tauri.
 
 pub mod activity;
+mod adopt;
 mod budget;
 mod live;
 pub(crate) mod lock;

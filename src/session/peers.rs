@@ -7,9 +7,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 use super::{
+    adopt::Adopted,
     live::Live,
     manager::Inner,
-    refresh::Adopted,
     schedule::{Job, Now},
     snapshot::EndReason,
     state::{Phase, Revoke, State},

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     SessionManager,
+    adopt::Adopted,
     budget::Purpose,
     manager::{Inner, MIN_EXCHANGE_INTERVAL},
-    refresh::Adopted,
     revocation::lost,
     schedule::Job,
     snapshot::{EndReason, Exchange, Session, SessionStatus},
