@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use otpless_local::Operation;
 use tauri_plugin_otpless::{EndReason, SessionStatus, engine::Policy};
 
-use crate::support::Device;
+use crate::support::{Device, eventually};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: i64 = 24 * 3600;
@@ -40,4 +41,38 @@ async fn c9_deadlines_are_kept_by_the_servers_time() {
         device.time_passes(11 * MINUTE);
         assert_eq!(app.session().await.end_reason, Some(EndReason::Inactive), "{off}");
     }
+}
+
+/// A sleep may hide in a clock that is set back. It is found out with the server's next word on the time, and then nobody
+/// was active later than they were.
+#[tokio::test(flavor = "multi_thread")]
+async fn c9_a_sleep_that_hides_in_a_clock_that_is_set_back_counts_as_idle() {
+    let mut device = Device::new().await;
+    device.policy = Policy { inactivity_timeout: Some(30 * MINUTE), ..Policy::default() };
+    let (app, _) = device.signed_in().await;
+    device.machine_sleeps_and_clock_is_set(50 * MINUTE, -DAY);
+    assert_eq!(app.session().await.status, SessionStatus::Active, "the clocks alone do not tell");
+    app.verify().await.expect("the server still has it");
+    let session = app.session().await;
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Inactive)));
+}
+
+/// A clock that was set back and put right again leaves the time unknown by as much, until the server is heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn c9_a_new_session_is_not_over_for_inactivity_by_a_clock_that_was_put_right() {
+    let mut device = Device::new().await;
+    device.policy = Policy { inactivity_timeout: Some(30 * MINUTE), ..Policy::default() };
+    let (app, _) = device.signed_in().await;
+    app.logout().await;
+    eventually("the revocation", || app.diagnostics().pending_revocations == 0).await;
+    assert_eq!(device.control.count(Operation::Delete), 1);
+    device.otpless.go_offline().await;
+    for off in [-3600, 0] {
+        device.clock_is_set(off);
+        app.session().await;
+    }
+    app.start_session(device.issue().web()).await.expect("the keys are at hand");
+    assert_eq!(app.session().await.status, SessionStatus::Active);
+    device.time_passes(31 * MINUTE);
+    assert_eq!(app.session().await.end_reason, Some(EndReason::Inactive), "it counts from there");
 }

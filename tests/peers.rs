@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use otpless_local::{Fault, Operation};
+use serde_json::{Value, json};
 use tauri_plugin_otpless::{
-    EndReason, SessionStatus, Storage,
+    EndReason, ErrorKind, SessionStatus, Storage,
     engine::{Policy, StoreError},
 };
 
@@ -105,4 +107,61 @@ async fn a7_tokens_that_are_not_stored_yet_are_waited_for() {
     other.until_status(SessionStatus::Active).await;
     assert_eq!(device.control.replays(), 0);
     assert!(device.control.session_state(&issued.session_id).is_some());
+}
+
+/// C4: a keychain that fails for a moment, just when it has the tokens of another process, is asked again.
+#[tokio::test(flavor = "multi_thread")]
+async fn c4_tokens_of_another_process_are_worth_more_than_one_look() {
+    let device = Device::new().await;
+    let (one, _) = device.signed_in().await;
+    let other = device.start();
+    other.session().await;
+    one.refresh().await.expect("the exchange is made");
+    device.store.fail_next(StoreError::Unavailable("it is being restarted"));
+    other.refresh().await.expect("the tokens are there");
+    assert_eq!(device.control.count(Operation::Refresh), 1);
+
+    device.time_passes(MINUTE);
+    one.refresh().await.expect("the exchange is made");
+    device.store.fail_all(Some(StoreError::Unavailable("it went away")));
+    let error = other.refresh().await.expect_err("the tokens are not to be had");
+    assert_eq!(error.kind(), ErrorKind::StorageUnavailable);
+    assert!(error.to_string().contains("it went away"), "{error}");
+    assert_eq!(other.current().status, SessionStatus::Active);
+    assert_eq!((device.control.count(Operation::Refresh), device.control.replays()), (2, 0));
+}
+
+/// C4: what `authenticate` renews while the keychain is locked is no rotation: it does not stand up against one.
+#[tokio::test(flavor = "multi_thread")]
+async fn c4_a_session_token_renewed_in_memory_gives_way_to_a_rotation() {
+    let device = Device::new().await;
+    let (one, issued) = device.signed_in().await;
+    let other = device.start();
+    other.session().await;
+
+    device.store.fail_all(Some(StoreError::Locked));
+    let mut claims = device.control.claims(&issued.session_id).expect("the session is there");
+    for renewal in 1..=2 {
+        claims["exp"] = (claims["exp"].as_i64().expect("a time") + 600).into();
+        let renewed = device.control.mint(claims.clone(), Value::Null);
+        let body = json!({ "sessionTokenJWT": renewed });
+        device.control.fault(Operation::Authenticate, Fault::Status(200, body.to_string()), 1);
+        device.time_passes(MINUTE);
+        other.verify().await.expect("the session is good");
+        let token = other.session_token(Duration::ZERO).await.expect("it is valid");
+        assert_eq!(token.token.expose(), renewed, "renewal {renewal}");
+    }
+    device.store.fail_all(None);
+
+    // Nobody can read what the rotated tokens say of their own age: their key is not to be had.
+    device.control.rotate_keys(false);
+    device.control.fault(Operation::Jwks, Fault::ServerError500, usize::MAX);
+    one.refresh().await.expect("the exchange is made");
+    device.time_passes(5 * MINUTE);
+    other.look();
+    assert!(other.refresh().await.is_ok() || other.current().status != SessionStatus::SignedOut);
+    assert_eq!(device.control.replays(), 0);
+    let kept = device.stored().expect("the session is kept").tokens.refresh_token;
+    let issued = device.control.tokens(&issued.session_id).expect("the session is there");
+    assert_eq!(kept.expose(), issued.refresh_token, "the latest is in the keychain");
 }

@@ -172,6 +172,14 @@ impl Device {
         self.clock.moved().wall = right + seconds * 1000;
     }
 
+    /// Both between two looks of the engine, which can only see what comes of them together.
+    pub(crate) fn machine_sleeps_and_clock_is_set(&self, by: Duration, seconds: i64) {
+        let ms = by.as_millis() as i64;
+        let right = self.passed_ms.fetch_add(ms, Ordering::SeqCst) + ms;
+        self.control.set_clock_offset(right);
+        self.clock.moved().wall = right + seconds * 1000;
+    }
+
     /// Time passes while the machine sleeps: its monotonic clock stands still.
     pub(crate) fn machine_sleeps(&self, by: Duration) {
         self.pass(by, Duration::ZERO);
