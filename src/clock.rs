@@ -65,6 +65,13 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Time since some fixed point that never goes backwards and, on Linux and macOS, stands still while the
     /// machine sleeps: wall time advancing without it means suspend or a clock change.
     fn monotonic(&self) -> Duration;
+
+    /// Time since some fixed point that goes on while the machine sleeps, and that nobody can set: wall time advancing
+    /// without it means that the clock was set. `None` if the machine has no such clock; then a clock that is set
+    /// forward cannot be told from a sleep.
+    fn unset(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// The machine's own clock.
@@ -90,11 +97,72 @@ impl Clock for SystemClock {
     fn monotonic(&self) -> Duration {
         self.started.elapsed()
     }
+
+    fn unset(&self) -> Option<Duration> {
+        platform::unset(self.started)
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "ios"))]
+mod platform {
+    use std::time::{Duration, Instant};
+
+    use rustix::time::{ClockId, clock_gettime};
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const UNSET: ClockId = ClockId::Boottime;
+    /// Apple's goes on in a sleep; it is `CLOCK_UPTIME_RAW`, which std uses, that does not.
+    #[cfg(any(target_os = "macos", target_os = "ios"))]
+    const UNSET: ClockId = ClockId::Monotonic;
+
+    pub(super) fn unset(_: Instant) -> Option<Duration> {
+        let time = clock_gettime(UNSET);
+        Some(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?))
+    }
+}
+
+#[cfg(windows)]
+mod platform {
+    use std::time::{Duration, Instant};
+
+    /// The performance counter behind `Instant` goes on in a sleep.
+    pub(super) fn unset(started: Instant) -> Option<Duration> {
+        Some(started.elapsed())
+    }
+}
+
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "macos",
+    target_os = "ios",
+    windows
+)))]
+mod platform {
+    use std::time::{Duration, Instant};
+
+    pub(super) fn unset(_: Instant) -> Option<Duration> {
+        None
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn c10_the_machine_has_a_clock_that_nobody_sets() {
+        let clock = SystemClock::default();
+        let (before, monotonic) = (clock.unset().expect("Linux has one"), clock.monotonic());
+        let passed = loop {
+            let passed = clock.monotonic() - monotonic;
+            if passed > Duration::from_millis(20) {
+                break passed;
+            }
+        };
+        assert!(clock.unset().expect("Linux has one") - before >= passed, "it goes on");
+    }
 
     #[test]
     fn c9_arithmetic_at_the_ends_of_time_saturates() {

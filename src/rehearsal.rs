@@ -108,6 +108,10 @@ impl Clock for RehearsedClock {
     fn monotonic(&self) -> Duration {
         self.real.monotonic()
     }
+
+    fn unset(&self) -> Option<Duration> {
+        Some(self.real.unset()?.saturating_add(self.rehearsal.slept()))
+    }
 }
 
 /// The real keychain, behind a lock.

@@ -49,6 +49,7 @@ async fn c9_deadlines_are_kept_by_the_servers_time() {
 async fn c9_a_sleep_that_hides_in_a_clock_that_is_set_back_counts_as_idle() {
     let mut device = Device::new().await;
     device.policy = Policy { inactivity_timeout: Some(30 * MINUTE), ..Policy::default() };
+    device.has_no_unset_clock();
     let (app, _) = device.signed_in().await;
     device.machine_sleeps_and_clock_is_set(50 * MINUTE, -DAY);
     assert_eq!(app.session().await.status, SessionStatus::Active, "the clocks alone do not tell");
@@ -62,6 +63,7 @@ async fn c9_a_sleep_that_hides_in_a_clock_that_is_set_back_counts_as_idle() {
 async fn c9_a_new_session_is_not_over_for_inactivity_by_a_clock_that_was_put_right() {
     let mut device = Device::new().await;
     device.policy = Policy { inactivity_timeout: Some(30 * MINUTE), ..Policy::default() };
+    device.has_no_unset_clock();
     let (app, _) = device.signed_in().await;
     app.logout().await;
     eventually("the revocation", || app.diagnostics().pending_revocations == 0).await;
@@ -75,4 +77,21 @@ async fn c9_a_new_session_is_not_over_for_inactivity_by_a_clock_that_was_put_rig
     assert_eq!(app.session().await.status, SessionStatus::Active);
     device.time_passes(31 * MINUTE);
     assert_eq!(app.session().await.end_reason, Some(EndReason::Inactive), "it counts from there");
+}
+
+/// A clock that nobody can set tells a clock that was set from a sleep, either way and both at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn c9_c10_a_clock_that_is_set_ends_nothing_and_hides_no_sleep() {
+    let mut device = Device::new().await;
+    device.policy = Policy { inactivity_timeout: Some(30 * MINUTE), ..Policy::default() };
+    let (app, _) = device.signed_in().await;
+    for off in [3600, 10 * 365 * DAY, -DAY, 0] {
+        device.clock_is_set(off);
+        assert_eq!(app.session().await.status, SessionStatus::Active, "{off}");
+    }
+    device.machine_sleeps_and_clock_is_set(20 * MINUTE, -DAY);
+    assert_eq!(app.session().await.status, SessionStatus::Active);
+    device.machine_sleeps_and_clock_is_set(11 * MINUTE, DAY);
+    assert_eq!(app.session().await.end_reason, Some(EndReason::Inactive));
+    assert_eq!(device.control.count(Operation::Refresh), 0, "and nobody had to be asked");
 }

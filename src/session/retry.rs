@@ -112,7 +112,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn at(monotonic: Duration) -> Now {
-        Now { wall: Timestamp(0), monotonic }
+        Now { wall: Timestamp(0), monotonic, unset: None }
     }
 
     #[test]

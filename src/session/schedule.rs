@@ -123,21 +123,23 @@ pub(crate) enum When {
     Both(Timestamp, Duration),
 }
 
-/// The present, by both clocks.
+/// The present, by all clocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {
     pub(crate) wall: Timestamp,
     pub(crate) monotonic: Duration,
+    /// The clock that goes on in a sleep and that nobody can set, if the machine has one.
+    pub(crate) unset: Option<Duration>,
 }
 
 impl Now {
-    /// Both clocks at one moment. A process that is stopped between reading the one and the other would take the pause for
+    /// All clocks at one moment. A process that is stopped between reading the one and the other would take the pause for
     /// a clock that was set; so it reads again until there was none, or for [`READS`] times.
     pub(crate) fn read(clock: &dyn Clock) -> Self {
         let mut before = clock.monotonic();
         let mut reads = 1;
         loop {
-            let now = Self { wall: clock.now(), monotonic: clock.monotonic() };
+            let now = Self { wall: clock.now(), unset: clock.unset(), monotonic: clock.monotonic() };
             if now.monotonic.saturating_sub(before) < ONE_MOMENT || reads == READS {
                 return now;
             }
@@ -152,6 +154,14 @@ impl Now {
         let wall = self.wall.0.saturating_sub(before.wall.0);
         let monotonic = self.monotonic.saturating_sub(before.monotonic).as_millis();
         wall.saturating_sub(i64::try_from(monotonic).unwrap_or(i64::MAX))
+    }
+
+    /// How far the wall clock was set ahead since `before`, in milliseconds; negative if it was set back. `None` if no clock
+    /// tells that from a sleep.
+    pub(crate) fn set_since(self, before: Self) -> Option<i64> {
+        let passed = self.unset?.saturating_sub(before.unset?);
+        let wall = self.wall.0.saturating_sub(before.wall.0);
+        Some(wall.saturating_sub(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX)))
     }
 }
 
@@ -245,13 +255,13 @@ mod tests {
                 if self.0.load(Ordering::SeqCst) == 0 { Duration::ZERO } else { HOUR }
             }
         }
-        let start = Now { wall: Timestamp(0), monotonic: Duration::ZERO };
+        let start = Now { wall: Timestamp(0), monotonic: Duration::ZERO, unset: None };
         assert_eq!(Now::read(&Stopped::default()).apart_from(start), 0);
     }
 
     #[test]
     fn plan_reports_what_is_due_and_sleeps_until_the_rest_but_never_longer_than_a_minute() {
-        let now = Now { wall: Timestamp(10_000), monotonic: MINUTE };
+        let now = Now { wall: Timestamp(10_000), monotonic: MINUTE, unset: None };
         let second = Duration::from_secs(1);
         let refresh = Duty::Start(Job::Refresh);
         let at = |when| plan([(when, refresh)], now);

@@ -52,25 +52,28 @@ impl State {
         server_time.shifted(self.skew_ms.saturating_neg())
     }
 
-    /// Notices that the wall clock moved apart from the monotonic one since the last look.
+    /// Notices that the wall clock was set since the last look.
     ///
-    /// Backwards it has been changed, so what is known of the server's time moves along: a clock that is set back neither
-    /// extends a token nor revives one. Forwards it may be a change or a sleep. Either may hide a sleep, so the server is
-    /// asked before its time is believed again (requirement C9).
+    /// What is known of the server's time moves along, so that a clock that is set neither ends a session nor extends a
+    /// token. Without a clock that goes on in a sleep, one that is set forward cannot be told from a sleep and counts as time;
+    /// and a sleep may hide in one that is set back. So the server is asked before its time is believed again
+    /// (requirement C9).
     pub(crate) fn notice_clock(&mut self, now: Now) {
         let Some(before) = self.looked.replace(now) else { return };
         let apart = now.apart_from(before);
-        if apart.abs() <= SKEW_TOLERANCE_MS {
+        let set = now.set_since(before).or_else(|| (apart < 0).then_some(apart));
+        if set.unwrap_or(apart).abs() <= SKEW_TOLERANCE_MS {
             return;
         }
         let known = std::mem::replace(&mut self.skew_known, false);
-        if apart < 0 {
-            self.skew_ms = self.skew_ms.saturating_sub(apart);
+        self.skew_ms = self.skew_ms.saturating_sub(set.unwrap_or_default());
+        if self.skew_ms.abs() < SKEW_TOLERANCE_MS {
+            // Put right: the machine knows the time more exactly than `Date` tells it.
+            self.skew_ms = 0;
         }
         if let Some(live) = self.live_mut() {
-            let stays = apart < 0 && !known;
-            live.noted_with_skew =
-                live.noted_with_skew.filter(|_| stays).map(|noted| noted.saturating_sub(apart));
+            let wrong = live.noted_with_skew.filter(|_| !known);
+            live.noted_with_skew = wrong.zip(set).map(|(noted, set)| noted.saturating_sub(set));
         }
     }
 

@@ -35,6 +35,9 @@ pub(crate) struct ManualClock {
 struct Moved {
     wall: i64,
     monotonic: u64,
+    unset: u64,
+    /// Whether the machine lacks the clock that nobody can set.
+    nothing_unset: bool,
 }
 
 impl ManualClock {
@@ -50,6 +53,11 @@ impl Clock for ManualClock {
 
     fn monotonic(&self) -> Duration {
         self.real.monotonic() + Duration::from_millis(self.moved().monotonic)
+    }
+
+    fn unset(&self) -> Option<Duration> {
+        let moved = *self.moved();
+        Some(self.real.unset()? + Duration::from_millis(moved.unset)).filter(|_| !moved.nothing_unset)
     }
 }
 
@@ -172,12 +180,19 @@ impl Device {
         self.clock.moved().wall = right + seconds * 1000;
     }
 
+    /// The machine has only clocks that can be set or that stand still in a sleep.
+    pub(crate) fn has_no_unset_clock(&self) {
+        self.clock.moved().nothing_unset = true;
+    }
+
     /// Both between two looks of the engine, which can only see what comes of them together.
     pub(crate) fn machine_sleeps_and_clock_is_set(&self, by: Duration, seconds: i64) {
         let ms = by.as_millis() as i64;
         let right = self.passed_ms.fetch_add(ms, Ordering::SeqCst) + ms;
         self.control.set_clock_offset(right);
-        self.clock.moved().wall = right + seconds * 1000;
+        let mut moved = self.clock.moved();
+        moved.wall = right + seconds * 1000;
+        moved.unset += ms as u64;
     }
 
     /// Time passes while the machine sleeps: its monotonic clock stands still.
@@ -191,6 +206,7 @@ impl Device {
         let mut moved = self.clock.moved();
         moved.wall += ms;
         moved.monotonic += awake.as_millis() as u64;
+        moved.unset += ms as u64;
     }
 }
 

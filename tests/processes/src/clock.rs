@@ -23,14 +23,24 @@ impl MovedClock {
     }
 }
 
+impl MovedClock {
+    fn passed(&self) -> Duration {
+        let passed = ahead_ms(&self.ahead) - self.ahead_at_start;
+        Duration::from_millis(u64::try_from(passed).unwrap_or(0))
+    }
+}
+
 impl Clock for MovedClock {
     fn now(&self) -> Timestamp {
         self.real.now().shifted(ahead_ms(&self.ahead))
     }
 
     fn monotonic(&self) -> Duration {
-        let passed = ahead_ms(&self.ahead) - self.ahead_at_start;
-        self.real.monotonic() + Duration::from_millis(u64::try_from(passed).unwrap_or(0))
+        self.real.monotonic() + self.passed()
+    }
+
+    fn unset(&self) -> Option<Duration> {
+        Some(self.real.unset()? + self.passed())
     }
 }
 

@@ -49,6 +49,9 @@ struct Truth {
     began: Timestamp,
     /// When it was first seen, in a process or in the keychain.
     seen_at: Option<Duration>,
+    /// The same by true time: its keys had to be fetched and its entry written since it began, and it counts from here or
+    /// from there.
+    accepted: Timestamp,
     last_active: Timestamp,
     ended: bool,
     logout_called: bool,
@@ -158,6 +161,10 @@ impl Oracle {
         for truth in self.truths.values_mut() {
             truth.clock_moved = true;
         }
+        if world.scenario.unset_clock {
+            // Whoever knows what time it is keeps knowing it.
+            return;
+        }
         for seen in self.seen.values_mut() {
             seen.time_known = false;
             seen.was_in_doubt = true;
@@ -177,6 +184,7 @@ impl Oracle {
                 session_id: issued.session_id.clone(),
                 began: now,
                 seen_at: None,
+                accepted: now,
                 last_active: now,
                 ended: false,
                 logout_called: false,
@@ -214,6 +222,7 @@ impl Oracle {
     fn appeared(&mut self, user: &str, world: &World) {
         let Some(truth) = self.truths.get_mut(user).filter(|truth| truth.seen_at.is_none()) else { return };
         truth.seen_at = Some(world.awake());
+        truth.accepted = world.true_now();
         let began = truth.began;
         for (_, other) in
             self.truths.iter_mut().filter(|(other, truth)| *other != user && truth.began <= began)
@@ -460,7 +469,7 @@ impl Oracle {
                     if seen.time_known {
                         let now = world.true_now();
                         let slack = slack + CLOCK_SLACK;
-                        if self.policy.max_lifetime.is_some_and(|max| now > truth.began + max + slack) {
+                        if self.policy.max_lifetime.is_some_and(|max| now > truth.accepted + max + slack) {
                             wrong.push(format!("{process} shows a session beyond its maximum lifetime"));
                         }
                         let slack = slack + ACTIVITY_SLACK;

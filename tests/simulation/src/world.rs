@@ -32,6 +32,8 @@ pub(crate) struct Scenario {
     pub(crate) processes: usize,
     /// Whether somebody sets the machine's clock.
     pub(crate) clock_is_set: bool,
+    /// Whether the machine has a clock that goes on in a sleep and that nobody can set.
+    pub(crate) unset_clock: bool,
     /// Whether stored bytes are damaged.
     pub(crate) damage: bool,
     /// Of a hundred moments at which something is under way, how many are disturbed.
@@ -63,6 +65,7 @@ impl Scenario {
             refresh_token: seconds(refresh_token),
             processes,
             clock_is_set,
+            unset_clock: rng.u32(..100) < 80,
             damage: rng.u32(..100) < 8 && alone && (wild || !clock_is_set),
             trouble: *pick(rng, &[(20, 0), (40, 15), (40, 50)]),
         }
@@ -298,5 +301,10 @@ impl Clock for MachineClock {
 
     fn monotonic(&self) -> Duration {
         BOOTED + self.0.awake()
+    }
+
+    fn unset(&self) -> Option<Duration> {
+        let passed = self.0.true_now().saturating_since(Timestamp(START_MS));
+        self.0.scenario.unset_clock.then_some(BOOTED + passed)
     }
 }
