@@ -62,7 +62,7 @@ async fn a_revocation_is_dropped_when_the_session_would_have_ended_anyway() {
     device.time_passes(Duration::from_secs(8 * 24 * 3600));
     let app = device.start();
     app.session().await;
-    eventually("a failed attempt", || app.diagnostics().counters.requests == 1).await;
+    eventually("a failed attempt", || app.diagnostics().counters.requests >= 1).await;
     // By its own clock alone nobody gives it up: the clock may be wrong.
     assert_eq!(app.diagnostics().pending_revocations, 1);
     // A server that does not take it, but says what time it is.
