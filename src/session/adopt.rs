@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// The pauses before a keychain is read again that holds another process's tokens. The service of a desktop is back in less
-/// when it was restarted; with what the calls themselves may take, it is a third of what others wait for the lock.
+/// The pauses before a keychain is read again that holds another process's tokens. With the 5 s that each of three reads may
+/// take this is a third of the 45 s that others wait for the lock.
 const READ_AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 
 /// What another look at the keychain brought.

@@ -32,7 +32,7 @@ pub(crate) struct Live {
     pub(crate) last_active_at: Timestamp,
     /// What was known of the server's time when that was noted, in milliseconds ahead of the machine's; `None` if it was
     /// noted by an earlier run, or before the machine slept or its clock was set: a sleep may hide in the latter, and after
-    /// a sleep it was right. One that was set back before the server's time was known is wrong by as much as before.
+    /// a sleep it was right. One that was set before the server's time was known is wrong by as much as before.
     pub(crate) noted_with_skew: Option<i64>,
     pub(crate) activity_logged_at: Timestamp,
     pub(crate) warned: bool,
