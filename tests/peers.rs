@@ -127,6 +127,10 @@ async fn c4_tokens_of_another_process_are_worth_more_than_one_look() {
     let error = other.refresh().await.expect_err("the tokens are not to be had");
     assert_eq!(error.kind(), ErrorKind::StorageUnavailable);
     assert!(error.to_string().contains("it went away"), "{error}");
+    // A verdict about a token that was replaced is none, and no verification either.
+    device.control.fault(Operation::Authenticate, Fault::NotActive7415, 1);
+    let error = other.verify().await.expect_err("nothing was verified");
+    assert_eq!(error.kind(), ErrorKind::StorageUnavailable);
     assert_eq!(other.current().status, SessionStatus::Active);
     assert_eq!((device.control.count(Operation::Refresh), device.control.replays()), (2, 0));
 }
@@ -159,7 +163,8 @@ async fn c4_a_session_token_renewed_in_memory_gives_way_to_a_rotation() {
     one.refresh().await.expect("the exchange is made");
     device.time_passes(5 * MINUTE);
     other.look();
-    assert!(other.refresh().await.is_ok() || other.current().status != SessionStatus::SignedOut);
+    other.refresh().await.expect("what is in the keychain is taken over");
+    assert_ne!(other.current().status, SessionStatus::SignedOut);
     assert_eq!(device.control.replays(), 0);
     let kept = device.stored().expect("the session is kept").tokens.refresh_token;
     let issued = device.control.tokens(&issued.session_id).expect("the session is there");

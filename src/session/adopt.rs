@@ -9,6 +9,7 @@ use super::{
     state::{Phase, Revoke},
 };
 use crate::{
+    error::{Error, ErrorKind},
     jwt::Claims,
     store::{
         StoreError,
@@ -140,4 +141,15 @@ impl Inner {
             state.sign_in(live, Storage::Keychain, None);
         });
     }
+}
+
+/// What a caller is told who needs tokens that only the keychain has.
+pub(super) fn hidden(why: &StoreError) -> Error {
+    Error::new(
+        ErrorKind::StorageUnavailable,
+        format!(
+            "another process of this app has refreshed the session, and its tokens cannot be had now: {why}. Ours are \
+             spent; the session is kept and will be tried again"
+        ),
+    )
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::{
     SessionManager,
-    adopt::Adopted,
+    adopt::{Adopted, hidden},
     budget::Purpose,
     lock::RefreshLock,
     manager::Inner,
@@ -136,15 +136,7 @@ impl Inner {
                      version. The session is kept in memory until its token expires",
                 ));
             }
-            Adopted::Hidden(why) => {
-                return Err(Error::new(
-                    ErrorKind::StorageUnavailable,
-                    format!(
-                        "another process of this app has refreshed the session, and its tokens cannot be had now: \
-                         {why}. Ours are spent; the session is kept and will be tried again"
-                    ),
-                ));
-            }
+            Adopted::Hidden(why) => return Err(hidden(&why)),
             Adopted::Nothing => {}
         }
         let renewed = self.with_live(|live, state, now| {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     SessionManager,
-    adopt::Adopted,
+    adopt::{Adopted, hidden},
     budget::Purpose,
     manager::{Inner, MIN_EXCHANGE_INTERVAL},
     revocation::lost,
@@ -177,7 +177,9 @@ impl Inner {
             Err(error) if error.verdict == Verdict::Over => {
                 // Our token may only be old: another process may hold a newer one (requirement C4).
                 match self.adopt_from_store(generation).await {
-                    Adopted::Settled | Adopted::Hidden(_) => Ok(()),
+                    Adopted::Settled => Ok(()),
+                    // The verdict is about a token that another process has replaced: nothing was verified.
+                    Adopted::Hidden(why) => Err(hidden(&why)),
                     Adopted::Nothing | Adopted::NotOurs => {
                         self.end(generation, EndReason::Revoked, Revoke::No);
                         Err(error.error)
