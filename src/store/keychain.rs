@@ -129,9 +129,7 @@ impl SessionStore for KeychainStore {
 /// Never formats the error: `BadEncoding` and `BadDataFormat` carry the secret itself (requirement A2).
 fn translate(error: KeyringError) -> StoreError {
     match error {
-        KeyringError::PlatformFailure(_) => {
-            StoreError::Unavailable("there is no keychain service, or it does not work")
-        }
+        KeyringError::PlatformFailure(error) => StoreError::Unavailable(explain(&*error)),
         KeyringError::NoStorageAccess(_) => StoreError::Locked,
         KeyringError::NoEntry => StoreError::Failed("the entry is gone"),
         KeyringError::BadEncoding(secret) => {
@@ -154,7 +152,7 @@ fn translate(error: KeyringError) -> StoreError {
 mod platform {
     use super::{Arc, CredentialStore, HashMap, KeyringError, StoreError};
 
-    pub(super) use crate::store::secret_service::Instance;
+    pub(super) use crate::store::secret_service::{Instance, explain};
 
     pub(super) const BACKEND: &str = "Secret Service";
 
@@ -260,6 +258,10 @@ mod system {
 
     pub(super) struct Instance;
 
+    pub(super) fn explain(_: &(dyn std::error::Error + 'static)) -> &'static str {
+        "the system's keychain failed"
+    }
+
     impl Instance {
         pub(super) fn running() -> Result<Self, KeyringError> {
             Ok(Self)
@@ -275,11 +277,11 @@ mod system {
 }
 
 #[cfg(any(windows, target_os = "macos", target_os = "ios", target_os = "android"))]
-use system::Instance;
+use system::{Instance, explain};
 
-#[cfg(all(unix, not(any(target_os = "macos", target_os = "ios", target_os = "android"))))]
-use platform::Instance;
 use platform::{BACKEND, connect, modifiers, sure_that_there_is_none};
+#[cfg(all(unix, not(any(target_os = "macos", target_os = "ios", target_os = "android"))))]
+use platform::{Instance, explain};
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,12 @@
-//! What the keyring store does not tell: whether the collection is open at all, and whether the service it waits for
-//! still lives.
+//! What the keyring store does not tell: whether the collection is open at all, whether the service it waits for still
+//! lives, and why it failed.
 
 use std::{fmt, io, panic, sync::mpsc, thread, time::Duration};
 
 use keyring_core::Error as KeyringError;
 use secret_service::{EncryptionType, Error, blocking::SecretService};
 use zbus::{
+    DBusError as _,
     blocking::{Connection, fdo::DBusProxy},
     names::{OwnedUniqueName, WellKnownName},
 };
@@ -55,11 +56,65 @@ impl Instance {
                 },
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     if owner(&self.bus).ok().as_ref() != Some(&self.owner) {
-                        return Err(failed(io::Error::other("the Secret Service went away")));
+                        return Err(failed(io::Error::from(io::ErrorKind::TimedOut)));
                     }
                 }
             }
         }
+    }
+}
+
+/// Why the service or the way to it failed, in our words: what others put into their errors is not ours to show.
+pub(super) fn explain(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    if let Some(error) = error.downcast_ref::<Error>() {
+        return match error {
+            Error::Zbus(error) => of_the_bus(error),
+            Error::ZbusFdo(error) => named(error.name().as_str()),
+            Error::Crypto(_) => "what the Secret Service sent cannot be decrypted",
+            Error::Unavailable => NO_SERVICE,
+            _ => DOES_NOT_WORK,
+        };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return of_the_bus(error);
+    }
+    error.downcast_ref().map_or(DOES_NOT_WORK, of_the_system)
+}
+
+const NO_SERVICE: &str =
+    "nothing on this desktop provides the Secret Service, as GNOME Keyring and KWallet do";
+const NO_BUS: &str = "the session bus cannot be reached";
+const WENT_AWAY: &str = "the Secret Service went away";
+const DOES_NOT_WORK: &str = "the Secret Service does not work";
+
+fn of_the_bus(error: &zbus::Error) -> &'static str {
+    match error {
+        zbus::Error::MethodError(name, ..) => named(name.as_str()),
+        zbus::Error::FDO(error) => named(error.name().as_str()),
+        zbus::Error::InputOutput(error) => of_the_system(error),
+        zbus::Error::Connection(..) | zbus::Error::Address(_) | zbus::Error::Handshake(_) => NO_BUS,
+        _ => DOES_NOT_WORK,
+    }
+}
+
+fn named(name: &str) -> &'static str {
+    let of_the_bus = name.strip_prefix("org.freedesktop.DBus.Error.");
+    match of_the_bus.or_else(|| name.strip_prefix("org.freedesktop.Secret.Error.")) {
+        Some("ServiceUnknown" | "NameHasNoOwner") => NO_SERVICE,
+        Some("NoReply" | "Timeout" | "TimedOut" | "Disconnected" | "NoSession") => WENT_AWAY,
+        Some("LimitsExceeded" | "NoMemory") => "the session bus is overloaded",
+        Some("AccessDenied") => "the app may not use the Secret Service",
+        Some("UnknownObject" | "UnknownMethod" | "NoSuchObject") => "the entry went away while it was used",
+        _ => "the Secret Service refused",
+    }
+}
+
+fn of_the_system(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => "the system is out of threads or memory",
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => NO_BUS,
+        io::ErrorKind::TimedOut => WENT_AWAY,
+        _ => "the connection to the session bus broke",
     }
 }
 
@@ -87,6 +142,6 @@ pub(super) fn default_collection_is_open() -> Result<(), StoreError> {
     }
 }
 
-fn unavailable(_: Error) -> StoreError {
-    StoreError::Unavailable("there is no Secret Service, or it does not work")
+fn unavailable(error: Error) -> StoreError {
+    StoreError::Unavailable(explain(&error))
 }

@@ -26,6 +26,15 @@ async fn refreshed(stage: &mut Stage, app: &Process) -> Value {
     answer["session"].clone()
 }
 
+/// What is wrong with the keychain is said in words that help.
+async fn assert_explained(app: &Process, why: &str) {
+    eventually(&format!("the explanation, {why}"), async || {
+        let answer = app.ask(json!({ "do": "diagnostics" })).await;
+        answer["diagnostics"]["storageError"].as_str().is_some_and(|error| error.contains(why))
+    })
+    .await;
+}
+
 /// The newest tokens are in the keychain, and the next process finds them.
 async fn assert_stored_and_found(stage: &Stage, app: Process) {
     let witness = stage.witness();
@@ -152,6 +161,7 @@ async fn a8_a_keychain_service_that_was_killed_and_restarted_is_used_again_witho
     stage.desktop.kill_keyring();
     assert_eq!(refreshed(&mut stage, &app).await["storage"], "ephemeral");
     assert_eq!(refreshed(&mut stage, &app).await["storage"], "ephemeral", "killed and not restarted");
+    assert_explained(&app, "nothing on this desktop provides the Secret Service").await;
     stage.desktop.start_keyring();
     // Nothing is done for it: the engine comes back by itself.
     assert_storage(&app, "keychain").await;
@@ -176,6 +186,8 @@ async fn a8_without_a_bus_the_session_goes_on_and_nobody_is_signed_out() {
         (&json!("restoring"), &json!("unavailable")),
         "not known is not signed out"
     );
+    assert_explained(&app, "the session bus cannot be reached").await;
+    assert_explained(&other, "the session bus cannot be reached").await;
     let answer = other.refresh().await;
     assert_eq!(answer["error"]["kind"], "storageUnavailable", "{answer}");
 }
@@ -192,6 +204,7 @@ async fn a3_without_a_keychain_service_a_sign_in_is_kept_in_memory_until_there_i
         (&json!("restoring"), &json!("unavailable")),
         "{session}"
     );
+    assert_explained(&app, "nothing on this desktop provides the Secret Service").await;
     stage.sign_in(&app).await;
     assert_storage(&app, "ephemeral").await;
     refreshed(&mut stage, &app).await;
