@@ -116,6 +116,10 @@ impl Inner {
             None => RefreshLock::acquire(self.refresh_lock.clone()).await?,
         };
         let outcome = self.exchange(generation, asked_for).await;
+        if self.generation() != generation {
+            // It ended meanwhile. Whoever gets the lock next must not find the token that was spent just now.
+            self.clone().erase().await;
+        }
         self.update_quietly(|state, _| {
             if self.generation() == generation
                 && let Some(live) = state.live_mut().filter(|live| !live.stored && live.spent.is_some())
