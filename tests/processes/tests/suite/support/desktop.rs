@@ -35,13 +35,19 @@ pub(crate) struct Desktop {
 }
 
 #[derive(Debug)]
-struct Daemon(Child);
+struct Daemon {
+    program: &'static str,
+    child: Child,
+}
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        if let Ok(Some(status)) = self.child.try_wait() {
+            // Seen only where the test fails, and then worth knowing.
+            eprintln!("{} had ended by itself: {status}", self.program);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -125,7 +131,8 @@ impl Desktop {
         fs::write(self.path("bus.conf"), configuration).expect("the bus's configuration");
         let mut command = self.command("dbus-daemon");
         command.args(["--nofork", "--nopidfile", "--config-file"]).arg(self.path("bus.conf"));
-        self.bus = Some(Daemon(command.spawn().expect("dbus-daemon starts")));
+        self.bus =
+            Some(Daemon { program: "dbus-daemon", child: command.spawn().expect("dbus-daemon starts") });
         let socket = self.path("bus");
         self.until("the bus", || UnixStream::connect(&socket).is_ok());
     }
@@ -158,7 +165,7 @@ impl Desktop {
         if unlock {
             input.write_all(PASSWORD).expect("the password is handed over");
         }
-        self.keyring = Some(Daemon(daemon));
+        self.keyring = Some(Daemon { program: "gnome-keyring-daemon", child: daemon });
     }
 
     /// With SIGKILL.
