@@ -14,11 +14,14 @@ use tauri_plugin_otpless::{
     Session, SessionStatus, Timestamp,
     engine::{
         ActivityLog, ClientApi, Clock, Expected, HttpClient, JwksVerifier, MakeStore, MemoryActivityLog,
-        MemoryStore, Parts, Policy, SessionManager, SessionRecord, SessionStore, Slot, SystemClock,
+        MemoryStore, Parts, Policy, Runtime, SessionManager, SessionRecord, SessionStore, Slot, SystemClock,
     },
 };
 use tempfile::TempDir;
-use tokio::{runtime::Handle, task::JoinHandle};
+
+mod process;
+
+use process::Process;
 
 /// Bound on every wait: far more than anything here takes, so that only a real hang reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -120,6 +123,7 @@ impl Device {
     fn start_with_parts(&self, make_store: MakeStore, log: Arc<dyn ActivityLog>) -> App {
         let http = HttpClient::new().expect("an HTTP client");
         let url = |path: &str| format!("{}{path}", self.otpless.url()).parse().expect("a URL");
+        let process = Arc::new(Process::new());
         let app_id = &self.otpless.settings().app_id;
         let clock: Arc<dyn Clock> = self.clock.clone();
         let verifier = JwksVerifier::new(
@@ -128,7 +132,7 @@ impl Device {
             http.clone(),
             clock.clone(),
             log.clone(),
-            Arc::new(Handle::current()),
+            process.clone(),
         );
         let manager = SessionManager::new(Parts {
             policy: self.policy,
@@ -139,10 +143,10 @@ impl Device {
             activity_log: log,
             lock_directory: Some(self.lock_directory()),
             random: Arc::new(|| 0),
-            runtime: Arc::new(Handle::current()),
+            runtime: process.clone(),
         });
-        let task = tokio::spawn(manager.clone().run());
-        App { manager, task }
+        process.spawn(Box::pin(manager.clone().run()));
+        App { manager, process }
     }
 
     pub(crate) fn lock_directory(&self) -> PathBuf {
@@ -213,7 +217,7 @@ impl Device {
 /// A running app. Dropping it ends it soon, [`kill`](Self::kill) at once.
 pub(crate) struct App {
     manager: SessionManager,
-    task: JoinHandle<()>,
+    process: Arc<Process>,
 }
 
 impl std::ops::Deref for App {
@@ -226,15 +230,14 @@ impl std::ops::Deref for App {
 
 impl Drop for App {
     fn drop(&mut self) {
-        self.task.abort();
+        drop(self.process.killed());
     }
 }
 
 impl App {
-    /// The process is killed: nothing of its background loop runs when this returns.
-    pub(crate) async fn kill(mut self) {
-        self.task.abort();
-        let _ = (&mut self.task).await;
+    /// The process is killed: nothing of it runs when this returns, but for a call to the keychain that had begun.
+    pub(crate) async fn kill(self) {
+        self.process.killed().shutdown().await;
     }
 
     /// Waits until the session is as `wanted`, looking whenever it changes.
