@@ -6,12 +6,14 @@ use otpless_local::{Fault, Operation};
 use serde_json::{Value, json};
 use tauri_plugin_otpless::{
     EndReason, ErrorKind, SessionStatus, Storage,
-    engine::{Policy, StoreError},
+    engine::{MemoryStore, Policy, SessionStore, Slot, StoreError},
 };
+use zeroize::Zeroizing;
 
 use crate::support::{Device, eventually};
 
 const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Rule 10: whoever is asked after a logout in another process says so, without having been told.
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +95,7 @@ async fn a7_tokens_that_are_not_stored_yet_are_waited_for() {
     let (one, issued) = device.signed_in().await;
     let other = device.start();
     other.session().await;
-    device.time_passes(Duration::from_secs(24 * 3600));
+    device.time_passes(24 * HOUR);
     device.store.fail_all(Some(StoreError::Locked));
     one.refresh().await.expect("the exchange is made");
     assert_eq!(one.current().storage, Storage::Ephemeral);
@@ -107,6 +109,59 @@ async fn a7_tokens_that_are_not_stored_yet_are_waited_for() {
     other.until_status(SessionStatus::Active).await;
     assert_eq!(device.control.replays(), 0);
     assert!(device.control.session_state(&issued.session_id).is_some());
+}
+
+/// A keychain that one process may only read.
+#[derive(Debug)]
+struct ReadOnly(MemoryStore);
+
+impl SessionStore for ReadOnly {
+    fn read(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.0.read(slot)
+    }
+
+    fn write(&mut self, _: Slot, _: &[u8]) -> Result<(), StoreError> {
+        Err(StoreError::Failed("it is full"))
+    }
+
+    fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
+        self.0.erase(slot)
+    }
+
+    fn backend(&self) -> &'static str {
+        "read-only"
+    }
+}
+
+/// Rule 6: tokens that have expired are no reason to end a session whose new ones another process holds, which the keychain
+/// has not taken. When that process is gone they are lost, and then it is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a7_the_expiry_of_old_tokens_says_nothing_while_a_peer_holds_the_new() {
+    let device = Device::new().await;
+    let (first, _) = device.signed_in().await;
+    first.kill().await;
+    let store = device.store.clone();
+    let one = device.start_with(move || Box::new(ReadOnly(store.clone())));
+    let other = device.start();
+    // The server tells it the time.
+    assert_eq!(other.verify().await.expect("the session is good").status, SessionStatus::Active);
+    device.time_passes(23 * HOUR);
+    one.refresh().await.expect("the exchange is made");
+    assert_eq!(one.current().storage, Storage::Ephemeral);
+    assert_eq!(other.session().await.status, SessionStatus::Active);
+
+    device.control.fault(Operation::Refresh, Fault::ServerError500, usize::MAX);
+    device.time_passes(6 * 24 * HOUR + 12 * HOUR);
+    assert_eq!(
+        other.session().await.status,
+        SessionStatus::Stale,
+        "the session goes on in the other process"
+    );
+
+    one.kill().await;
+    let session = other.until_status(SessionStatus::SignedOut).await;
+    assert_eq!(session.end_reason, Some(EndReason::Expired));
+    assert_eq!(device.control.replays(), 0);
 }
 
 /// C4: a keychain that fails for a moment, just when it has the tokens of another process, is asked again.

@@ -64,6 +64,12 @@ impl RefreshLock {
     }
 }
 
+/// Whether somebody holds the lock at `path`: refreshes, or has tokens that the keychain has not taken.
+pub(crate) fn is_held(path: Option<&Path>) -> bool {
+    let file = path.and_then(|path| open(path).ok());
+    file.is_some_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,11 +78,14 @@ mod tests {
     async fn a7_the_second_waits_until_the_first_lets_go() {
         let dir = tempfile::tempdir().unwrap();
         let path = Some(dir.path().join("new/refresh.lock"));
+        assert!(!is_held(path.as_deref()) && !is_held(None));
         let first = RefreshLock::acquire(path.clone()).await.unwrap();
-        let mut second = Box::pin(RefreshLock::acquire(path));
+        assert!(is_held(path.as_deref()));
+        let mut second = Box::pin(RefreshLock::acquire(path.clone()));
         assert!(tokio::time::timeout(Duration::from_millis(200), &mut second).await.is_err());
         drop(first);
-        second.await.unwrap();
+        drop(second.await.unwrap());
+        assert!(!is_held(path.as_deref()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::{
     adopt::Adopted,
     live::Live,
+    lock,
     manager::Inner,
     schedule::{Job, Now},
     snapshot::EndReason,
@@ -18,8 +19,8 @@ use super::{
 use crate::{
     clock::Timestamp,
     store::{
+        kept::{NOTHING_KEPT, has_newer_token, kept, sign_in_of},
         record::SignInId,
-        vault::{NOTHING_KEPT, kept, tag},
     },
 };
 
@@ -87,16 +88,9 @@ impl State {
     }
 }
 
-/// Whether `line` says that there is a newer refresh token of the same sign-in than ours: one that is neither ours nor
-/// the one we have spent for it.
+/// Whether `line` says that there are newer tokens of the session than ours.
 fn is_ahead(line: &str, live: &Live) -> bool {
-    let mut words = line.split(' ');
-    let (sign_in, _rotation, token) = (words.next(), words.next(), words.next());
-    sign_in == Some(live.record.sign_in.as_str())
-        && token.is_some_and(|token| {
-            token != tag(&live.record.tokens.refresh_token)
-                && live.spent.as_ref().is_none_or(|spent| token != tag(spent))
-        })
+    has_newer_token(line, &live.record, live.spent.as_ref())
 }
 
 impl Inner {
@@ -128,13 +122,12 @@ impl Inner {
     pub(super) async fn take_news(self: &Arc<Self>) {
         let (generation, signed_in) = self.read(|state, _| (self.generation(), state.live().is_some()));
         if signed_in {
-            let line = self.vault.bulletin().read();
-            if self.adopt_from_store(generation).await == Adopted::Nothing {
-                self.update_quietly(|state, _| {
-                    if let Some(live) = state.live_mut() {
-                        live.disproved = line;
-                    }
-                });
+            // Asked before the keychain: whoever holds it may have in memory what the keychain refuses.
+            let held = lock::is_held(self.refresh_lock.as_deref());
+            if held {
+                self.adopt_from_store(generation).await;
+            } else {
+                self.adopt_or_disprove(generation).await;
             }
         } else {
             self.clone().restore().await;
@@ -142,6 +135,23 @@ impl Inner {
         // Whoever changed it may have left a revocation there, and be gone.
         self.update_quietly(|state, _| state.outbox_read = false);
         self.read_outbox().await;
+    }
+
+    /// Takes over what another process has put into the keychain, at a moment when no other process has the refresh lock. If
+    /// there is nothing newer, what was said of that is not so, or not any more: nobody holds tokens that the keychain
+    /// does not.
+    pub(super) async fn adopt_or_disprove(self: &Arc<Self>, generation: u64) -> Adopted {
+        let line = self.vault.bulletin().read();
+        let adopted = self.adopt_from_store(generation).await;
+        if adopted == Adopted::Nothing {
+            self.update_quietly(|state, _| {
+                if let Some(live) = state.live_mut() {
+                    live.disproved = line;
+                    live.peers_are_ahead = false;
+                }
+            });
+        }
+        adopted
     }
 
     /// Tells the other processes that the user has signed out, at `at` by the server's time. What they show is over if it
@@ -185,9 +195,7 @@ impl Inner {
 
     /// The sign-in that the keychain holds, by the word of whoever changed it last.
     pub(super) fn kept_by_peers(&self) -> Option<SignInId> {
-        let line = self.vault.bulletin().read()?;
-        let (sign_in, _) = line.split_once(' ')?;
-        Some(SignInId::named(sign_in))
+        sign_in_of(&self.vault.bulletin().read()?)
     }
 
     /// Whether another process has refreshed the session of `generation` since we last read it.

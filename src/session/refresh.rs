@@ -26,8 +26,9 @@ use crate::{
     secret::Tokens,
     store::{
         StoreError,
+        kept::kept,
         record::SessionRecord,
-        vault::{Commit, Expect, Stored, kept},
+        vault::{Commit, Expect, Stored},
     },
 };
 
@@ -131,7 +132,7 @@ impl Inner {
     }
 
     async fn exchange(self: &Arc<Self>, generation: u64, asked_for: &SessionRecord) -> Result<()> {
-        match self.adopt_from_store(generation).await {
+        match self.adopt_or_disprove(generation).await {
             Adopted::Settled => return Ok(()),
             Adopted::NotOurs => {
                 return Err(Error::new(

@@ -22,8 +22,9 @@ use crate::{
     single_flight::SingleFlight,
     store::{
         StoreError,
+        kept::kept,
         record::{SessionRecord, SignInId},
-        vault::{Commit, Erase, Expect, Stored, kept},
+        vault::{Commit, Erase, Expect, Stored},
     },
 };
 

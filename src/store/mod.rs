@@ -1,9 +1,11 @@
 //! Where the three values live between runs: the operating system's keychain.
 //!
 //! [`SessionStore`] is the blocking store itself, [`worker`] runs it on a thread of its own within a time bound,
-//! [`record`] and [`outbox`] are the bytes, [`vault`] is what the engine calls.
+//! [`record`] and [`outbox`] are the bytes, [`vault`] is what the engine calls, [`kept`] and [`bulletin`] are what other processes
+//! are told of it.
 
 pub(crate) mod bulletin;
+pub(crate) mod kept;
 pub(crate) mod keychain;
 pub(crate) mod memory;
 pub(crate) mod outbox;

@@ -11,20 +11,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ring::digest::{SHA256, digest};
-
 use super::{
     SessionStore, Slot, StoreError,
     bulletin::Bulletin,
+    kept::{NOTHING_KEPT, is_later, kept},
     outbox::{self, Revocation},
     record::{SessionRecord, SignInId, Unreadable},
     worker::{StoreWorker, Urgency},
 };
-use crate::{
-    clock::Timestamp,
-    generation::GenerationGuard,
-    secret::{RefreshToken, SessionId},
-};
+use crate::{clock::Timestamp, generation::GenerationGuard, secret::SessionId};
 
 /// How long a step waits for another process to finish its own: a thousand times what one takes.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -105,21 +100,6 @@ pub(crate) enum Commit {
     Conflict(Stored),
 }
 
-/// What the bulletin says of an entry: which sign-in, how often its tokens have changed, and which refresh token it is by
-/// a piece of its digest; nothing secret.
-pub(crate) fn kept(record: &SessionRecord) -> String {
-    let token = tag(&record.tokens.refresh_token);
-    format!("{} {} {token}", record.sign_in.as_str(), record.rotation)
-}
-
-/// Tells refresh tokens apart where they must not stand.
-pub(crate) fn tag(token: &RefreshToken) -> String {
-    digest(&SHA256, token.expose().as_bytes()).as_ref()[..8].iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// What the bulletin says of an entry that is not there.
-pub(crate) const NOTHING_KEPT: &str = "-";
-
 #[derive(Debug)]
 pub(crate) struct Vault {
     worker: StoreWorker,
@@ -170,8 +150,11 @@ impl Vault {
                 if !guard.holds() {
                     return Ok(Commit::Superseded);
                 }
-                // Before the write, whose outcome may stay unknown: whoever counts on from here must count beyond it.
-                bulletin.post(&kept(&record));
+                // Before the write, whose outcome may stay unknown: whoever counts on from here must count beyond it. One
+                // that the keychain held up for long must not hide that there are newer tokens by now.
+                if !bulletin.read().is_some_and(|line| is_later(&line, &record)) {
+                    bulletin.post(&kept(&record));
+                }
                 store.write(Slot::Session, &bytes)?;
                 match store.read(Slot::Session)? {
                     Some(there) if *there == *bytes => {

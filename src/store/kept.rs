@@ -1,0 +1,89 @@
+//! What one process tells the others of the keychain's entry, as one line of text with nothing secret in it: which sign-in
+//! it is, how often its tokens have changed, and which refresh token that is, by a piece of its digest.
+
+use ring::digest::{SHA256, digest};
+
+use super::record::{SessionRecord, SignInId};
+use crate::secret::RefreshToken;
+
+/// What is said of an entry that is not there.
+pub(crate) const NOTHING_KEPT: &str = "-";
+
+/// What is said of `record`.
+pub(crate) fn kept(record: &SessionRecord) -> String {
+    format!("{} {} {}", record.sign_in.as_str(), record.rotation, tag(&record.tokens.refresh_token))
+}
+
+/// Tells refresh tokens apart where they must not stand.
+fn tag(token: &RefreshToken) -> String {
+    digest(&SHA256, token.expose().as_bytes()).as_ref()[..8].iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The sign-in that `line` names; `None` if there is no entry.
+pub(crate) fn sign_in_of(line: &str) -> Option<SignInId> {
+    line.split_once(' ').map(|(sign_in, _)| SignInId::named(sign_in))
+}
+
+/// Whether `line` says that the tokens of `record`'s sign-in have changed since, and not only by what `record` counts.
+pub(crate) fn is_later(line: &str, record: &SessionRecord) -> bool {
+    let mut words = line.split(' ');
+    let (sign_in, rotation) = (words.next(), words.next());
+    sign_in == Some(record.sign_in.as_str())
+        && rotation.and_then(|count| count.parse::<u64>().ok()).is_some_and(|count| count > record.rotation)
+}
+
+/// Whether `line` says that the sign-in of `record` has a newer refresh token: one that is neither the one of `record` nor
+/// `spent`, which was given for it.
+pub(crate) fn has_newer_token(line: &str, record: &SessionRecord, spent: Option<&RefreshToken>) -> bool {
+    let mut words = line.split(' ');
+    let (sign_in, _rotation, token) = (words.next(), words.next(), words.next());
+    sign_in == Some(record.sign_in.as_str())
+        && token.is_some_and(|token| {
+            token != tag(&record.tokens.refresh_token) && spent.is_none_or(|spent| token != tag(spent))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::record::tests::sample;
+
+    #[test]
+    fn a_line_tells_newer_tokens_from_older_and_from_another_sign_in() {
+        let record = sample();
+        let newer = SessionRecord {
+            rotation: record.rotation + 1,
+            tokens: crate::secret::Tokens { refresh_token: "h.new.r".into(), ..record.tokens.clone() },
+            ..record.clone()
+        };
+        let (line, newer_line) = (kept(&record), kept(&newer));
+        assert!(is_later(&newer_line, &record) && !is_later(&line, &record) && !is_later(&line, &newer));
+        assert!(has_newer_token(&newer_line, &record, None) && !has_newer_token(&line, &record, None));
+        assert!(!has_newer_token(&line, &newer, Some(&record.tokens.refresh_token)), "that one was spent");
+        let other = SessionRecord { sign_in: SignInId::named("another"), ..record };
+        assert!(!is_later(&newer_line, &other) && !has_newer_token(&newer_line, &other, None));
+        assert_eq!(sign_in_of(&line), Some(newer.sign_in));
+        assert_eq!(sign_in_of(NOTHING_KEPT), None);
+    }
+
+    #[test]
+    fn a_line_that_says_nothing_of_use_is_no_news() {
+        let record = sample();
+        for line in ["", "-", " ", "x y z", record.sign_in.as_str()] {
+            assert!(!is_later(line, &record) && !has_newer_token(line, &record, None), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a2_no_line_holds_a_secret() {
+        let record = sample();
+        let line = kept(&record);
+        let tokens = &record.tokens;
+        for secret in
+            [tokens.session_id.expose(), tokens.session_token.expose(), tokens.refresh_token.expose()]
+        {
+            assert!(!line.contains(secret));
+        }
+        assert_eq!(line.len(), record.sign_in.as_str().len() + " 3 ".len() + 16);
+    }
+}
