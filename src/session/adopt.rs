@@ -14,7 +14,7 @@ use crate::{
     store::{
         StoreError,
         record::{SessionRecord, Unreadable},
-        vault::Stored,
+        step::Stored,
         worker::Urgency,
     },
 };

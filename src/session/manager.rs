@@ -162,8 +162,7 @@ impl SessionManager {
             state.record_activity(now).then(|| state.live().map(|l| (l.record.sign_in.clone(), at)))
         });
         if let Some(Some((sign_in, at))) = noted {
-            self.0.log_activity(&sign_in, at);
-            self.0.post_activity(&sign_in, at);
+            self.0.note_activity(&sign_in, at);
         }
         self.current()
     }
@@ -240,8 +239,7 @@ impl Inner {
             (result, state.take_change(&self.policy, now), [before, after], moved.flatten())
         };
         if let Some((sign_in, at)) = moved {
-            self.log_activity(&sign_in, at);
-            self.post_activity(&sign_in, at);
+            self.note_activity(&sign_in, at);
         }
         for (sign_in, reason) in ended.into_iter().flatten() {
             self.log_ended(&sign_in, reason);

@@ -204,7 +204,13 @@ impl Inner {
         self.still_live(generation, |live| is_ahead(&line, live)) == Ok(true)
     }
 
-    pub(super) fn post_activity(&self, sign_in: &SignInId, at: Timestamp) {
+    /// Writes down when the user was last active, for the next start and for the other processes. There is one such note, of
+    /// the session that the keychain holds: whoever still shows another must not write over it.
+    pub(super) fn note_activity(&self, sign_in: &SignInId, at: Timestamp) {
+        if self.kept_by_peers().is_some_and(|kept| kept != *sign_in) {
+            return;
+        }
+        self.log_activity(sign_in, at);
         self.activity.post(&format!("{} {}", at.0, sign_in.as_str()));
     }
 

@@ -28,7 +28,7 @@ use crate::{
         StoreError,
         kept::kept,
         record::SessionRecord,
-        vault::{Commit, Expect, Stored},
+        step::{Commit, Expect, Stored},
     },
 };
 

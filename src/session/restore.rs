@@ -17,7 +17,7 @@ use crate::{
         StoreError,
         outbox::{self, Revocation},
         record::{SessionRecord, Unreadable},
-        vault::{Erase, Stored},
+        step::{Erase, Stored},
     },
 };
 
@@ -216,7 +216,7 @@ impl Inner {
 
     /// Stores a session that could not be stored so far.
     pub(super) async fn persist(self: Arc<Self>) {
-        use crate::store::vault::{Commit, Expect};
+        use crate::store::step::{Commit, Expect};
 
         let generation = self.generation();
         // Who else reads it should know what we know.

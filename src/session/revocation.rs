@@ -17,7 +17,7 @@ use crate::{
     api::Verdict,
     clock::Timestamp,
     error::Error,
-    store::{outbox, vault::Erase},
+    store::{outbox, step::Erase},
 };
 
 impl SessionManager {
@@ -193,7 +193,7 @@ impl Inner {
                 }
             }
             self.update(|state, _| state.waiting.retain(|r| r.session_id != revocation.session_id));
-            match self.vault.settle_revocation(revocation.session_id, now, None).await {
+            match self.vault.settle_revocation(revocation.session_id, now).await {
                 // Other processes may have left theirs, and be gone.
                 Ok(left) => self.update(|state, now| self.take_waiting(state, left, now)),
                 // It will be delivered once more after a restart, which the server takes as done.

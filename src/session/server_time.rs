@@ -5,7 +5,7 @@ use super::{
     schedule::Now,
     state::{PendingErase, State},
 };
-use crate::{clock::Timestamp, store::vault::Erase};
+use crate::{clock::Timestamp, store::step::Erase};
 
 /// A server's clock that differs by less from what is known of it is taken to agree: `Date` has whole seconds and the
 /// network takes time.

@@ -24,7 +24,7 @@ use crate::{
         StoreError,
         kept::kept,
         record::{SessionRecord, SignInId},
-        vault::{Commit, Erase, Expect, Stored},
+        step::{Commit, Erase, Expect, Stored},
     },
 };
 
@@ -231,9 +231,8 @@ impl Inner {
         // In case the session id stood there, from a logout that a new sign-in with the same session has undone.
         let (session_id, now) =
             (record.tokens.session_id.clone(), self.read(|state, now| state.surely_now(now)));
-        // Not if it has ended again by then: what stands there now is of that end.
-        let guard = Some(self.guard(generation));
-        if let Err(error) = self.vault.settle_revocation(session_id, now, guard).await {
+        let guard = self.guard(generation);
+        if let Err(error) = self.vault.take_revocation_back(session_id, now, guard).await {
             tracing::debug!(%error, "the outbox could not be looked through");
         }
         self.wake.notify_one();

@@ -20,7 +20,7 @@ use crate::{
     store::{
         StoreError,
         outbox::{self, Revocation},
-        vault::Erase,
+        step::Erase,
     },
 };
 

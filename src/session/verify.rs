@@ -21,7 +21,7 @@ use crate::{
     secret::SessionToken,
     store::{
         record::SessionRecord,
-        vault::{Commit, Expect},
+        step::{Commit, Expect},
     },
 };
 

@@ -12,6 +12,7 @@ pub(crate) mod outbox;
 pub(crate) mod record;
 #[cfg(all(unix, not(any(target_os = "macos", target_os = "ios", target_os = "android"))))]
 mod secret_service;
+pub(crate) mod step;
 mod text;
 pub(crate) mod vault;
 pub(crate) mod worker;

@@ -20,6 +20,8 @@ pub(crate) struct Revocation {
     pub session_id: SessionId,
     /// When its refresh token expires and the session is over by itself.
     pub expires_at: Timestamp,
+    /// Noted before another session took its place: it is over only if that has come to pass.
+    pub if_replaced: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -27,12 +29,18 @@ pub(crate) struct Revocation {
 struct Entry<T> {
     session_id: T,
     expires_at: Timestamp,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    if_replaced: bool,
 }
 
 pub(crate) fn to_bytes(revocations: &[Revocation]) -> Zeroizing<Vec<u8>> {
     let entries: Vec<_> = revocations
         .iter()
-        .map(|r| Entry { session_id: r.session_id.expose(), expires_at: r.expires_at })
+        .map(|r| Entry {
+            session_id: r.session_id.expose(),
+            expires_at: r.expires_at,
+            if_replaced: r.if_replaced,
+        })
         .collect();
     text::seal(NAME, VERSION, 64 + entries.len() * 512, &entries)
 }
@@ -42,19 +50,27 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Vec<Revocation>, Unreadable> {
     Ok(entries
         .into_iter()
         .take(MAX_REVOCATIONS)
-        .map(|e| Revocation { session_id: SessionId::new(e.session_id), expires_at: e.expires_at })
+        .map(|e| Revocation {
+            session_id: SessionId::new(e.session_id),
+            expires_at: e.expires_at,
+            if_replaced: e.if_replaced,
+        })
         .collect())
 }
 
-/// Adds `new` unless it stands there, dropping the oldest beyond [`MAX_REVOCATIONS`].
-pub(crate) fn add(revocations: &mut Vec<Revocation>, new: Revocation) {
-    if revocations.iter().any(|r| r.session_id == new.session_id) {
-        return;
+/// Adds `new` unless it stands there as surely, dropping the oldest beyond [`MAX_REVOCATIONS`]. Answers whether that
+/// changed anything.
+pub(crate) fn add(revocations: &mut Vec<Revocation>, new: Revocation) -> bool {
+    if let Some(known) = revocations.iter_mut().find(|r| r.session_id == new.session_id) {
+        let surer = known.if_replaced && !new.if_replaced;
+        known.if_replaced &= new.if_replaced;
+        return surer;
     }
     if revocations.len() >= MAX_REVOCATIONS {
         revocations.remove(0);
     }
     revocations.push(new);
+    true
 }
 
 #[cfg(test)]
@@ -62,15 +78,19 @@ mod tests {
     use super::*;
 
     fn revocation(n: usize) -> Revocation {
-        Revocation { session_id: format!("{n:032x}").as_str().into(), expires_at: Timestamp(n as i64) }
+        Revocation {
+            session_id: format!("{n:032x}").as_str().into(),
+            expires_at: Timestamp(n as i64),
+            if_replaced: true,
+        }
     }
 
     #[test]
     fn revocations_survive_the_keychain_once_each_and_bounded() {
         let mut list = Vec::new();
         for n in 0..MAX_REVOCATIONS + 2 {
-            add(&mut list, revocation(n));
-            add(&mut list, revocation(n));
+            assert!(add(&mut list, revocation(n)));
+            assert!(!add(&mut list, revocation(n)));
         }
         assert_eq!(list.len(), MAX_REVOCATIONS);
         assert_eq!(list[0], revocation(2));
@@ -78,5 +98,13 @@ mod tests {
         assert!(bytes.len() <= 2560, "{} bytes", bytes.len());
         assert_eq!(from_bytes(&bytes), Ok(list));
         assert_eq!(from_bytes(&bytes[..40]), Err(Unreadable::Corrupt));
+    }
+    #[test]
+    fn what_was_only_planned_gives_way_to_what_has_come_to_pass() {
+        let sure = Revocation { if_replaced: false, ..revocation(1) };
+        let mut list = vec![revocation(1)];
+        assert!(add(&mut list, sure.clone()));
+        assert!(!add(&mut list, revocation(1)));
+        assert_eq!(list, [sure]);
     }
 }

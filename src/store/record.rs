@@ -106,6 +106,7 @@ impl SessionRecord {
         Revocation {
             session_id: self.tokens.session_id.clone(),
             expires_at: self.refresh_expires_at.unwrap_or(self.last_active_at + REVOCATION_LIFE),
+            if_replaced: false,
         }
     }
 

@@ -16,89 +16,14 @@ use super::{
     bulletin::Bulletin,
     kept::{NOTHING_KEPT, is_later, kept},
     outbox::{self, Revocation},
-    record::{SessionRecord, SignInId, Unreadable},
+    record::{SessionRecord, Unreadable},
+    step::{Commit, Erase, Expect, Stored},
     worker::{StoreWorker, Urgency},
 };
 use crate::{clock::Timestamp, generation::GenerationGuard, secret::SessionId};
 
 /// How long a step waits for another process to finish its own: a thousand times what one takes.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// What stands in the session entry.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Stored {
-    Nothing,
-    Session(Box<SessionRecord>),
-    Unreadable(Unreadable),
-}
-
-/// What must stand in the entry for a commit to go ahead.
-#[derive(Clone, Debug)]
-pub(crate) enum Expect {
-    /// Anything: a new sign-in replaces whatever was there.
-    Anything,
-    /// Nothing that another process began later, and no later rotation of this: a sign-in that could not be stored when
-    /// it was new.
-    NotAfter { started_at: Timestamp, sign_in: SignInId, rotation: u64 },
-    /// This sign-in at this rotation: somebody who rotated first has the newer tokens.
-    Rotation { sign_in: SignInId, rotation: u64 },
-    /// Like that, and with the same refresh token: a process that could not store counts on by itself, so that the count
-    /// alone does not say whose tokens are newer.
-    Renewable { sign_in: SignInId, rotation: u64 },
-    /// An older rotation of this sign-in, whose latest tokens could not be stored so far.
-    Older { sign_in: SignInId, rotation: u64 },
-}
-
-impl Expect {
-    fn allows(&self, stored: &Stored, record: &SessionRecord) -> bool {
-        match (self, stored) {
-            (Self::Anything, _) | (Self::NotAfter { .. }, Stored::Nothing) => true,
-            (Self::NotAfter { started_at, sign_in, rotation }, Stored::Session(there)) => {
-                if there.sign_in == *sign_in {
-                    there.rotation < *rotation && !there.is_newer_than(record)
-                } else {
-                    there.started_at <= *started_at
-                }
-            }
-            (Self::Rotation { sign_in, rotation }, Stored::Session(there)) => {
-                there.sign_in == *sign_in && there.rotation == *rotation
-            }
-            (Self::Renewable { sign_in, rotation }, Stored::Session(there)) => {
-                there.sign_in == *sign_in
-                    && there.rotation == *rotation
-                    && there.tokens.refresh_token == record.tokens.refresh_token
-            }
-            (Self::Older { sign_in, rotation }, Stored::Session(there)) => {
-                there.sign_in == *sign_in && there.rotation < *rotation && !there.is_newer_than(record)
-            }
-            // Our own entry, damaged by somebody else: what we hold is all there is.
-            (_, Stored::Unreadable(Unreadable::Corrupt)) => true,
-            _ => false,
-        }
-    }
-}
-
-/// What an end erases.
-#[derive(Clone, Debug)]
-pub(crate) enum Erase {
-    /// This sign-in's entry: another process may have signed in anew.
-    SignIn(SignInId),
-    /// Whatever is there, whose revocation is noted too, but not what another process began later than this; unless it is
-    /// the one that was there then, by the word of whoever wrote it: clocks differ.
-    NotAfter(Timestamp, Option<SignInId>),
-    /// An entry that cannot be read, unless somebody has replaced it meanwhile.
-    Damaged,
-}
-
-#[derive(Debug, PartialEq)]
-pub(crate) enum Commit {
-    /// Written, and read back the same; `replaced` stood there before.
-    Written { replaced: Stored },
-    /// The session ended while the write was waiting.
-    Superseded,
-    /// Something else stands there; nothing was written.
-    Conflict(Stored),
-}
 
 #[derive(Debug)]
 pub(crate) struct Vault {
@@ -123,7 +48,13 @@ impl Vault {
     }
 
     pub(crate) async fn load(&self) -> Result<(Stored, Vec<Revocation>), StoreError> {
-        self.worker.run(Urgency::CanWait, |store| Ok((read(store)?, read_revocations(store)?))).await
+        self.worker
+            .run(Urgency::CanWait, |store| {
+                let stored = read(store)?;
+                let revocations = due(read_revocations(store)?, &stored);
+                Ok((stored, revocations))
+            })
+            .await
     }
 
     pub(crate) async fn read(&self, urgency: Urgency) -> Result<Stored, StoreError> {
@@ -155,19 +86,16 @@ impl Vault {
                 if !bulletin.read().is_some_and(|line| is_later(&line, &record)) {
                     bulletin.post(&kept(&record));
                 }
+                if let Stored::Session(old) = &stored
+                    && old.tokens.session_id != record.tokens.session_id
+                    && let Err(error) = note(store, Revocation { if_replaced: true, ..old.revocation() })
+                {
+                    // Whoever gets `replaced` notes it again.
+                    tracing::debug!(%error, "the replaced session's revocation is not noted yet");
+                }
                 store.write(Slot::Session, &bytes)?;
                 match store.read(Slot::Session)? {
-                    Some(there) if *there == *bytes => {
-                        if let Stored::Session(old) = &stored
-                            && old.tokens.session_id != record.tokens.session_id
-                            && let Err(error) = note(store, old.revocation())
-                        {
-                            // Whoever gets `replaced` notes it again. Not before the write: a crash between the two would
-                            // leave a session that is over and no other in its place.
-                            tracing::debug!(%error, "the replaced session's revocation is not noted yet");
-                        }
-                        Ok(Commit::Written { replaced: stored })
-                    }
+                    Some(there) if *there == *bytes => Ok(Commit::Written { replaced: stored }),
                     _ => Err(StoreError::Failed("it did not keep what was written")),
                 }
             })
@@ -245,23 +173,48 @@ impl Vault {
         &self,
         delivered: SessionId,
         now: Timestamp,
-        only_if: Option<GenerationGuard>,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        self.forget_revocation(delivered, now, |_| true).await
+    }
+
+    /// Forgets the revocation of a session that somebody has signed in to again, unless it has ended again by now: then
+    /// what stands there is of that end.
+    pub(crate) async fn take_revocation_back(
+        &self,
+        again: SessionId,
+        now: Timestamp,
+        guard: GenerationGuard,
+    ) -> Result<(), StoreError> {
+        let id = again.clone();
+        // Asked of the keychain, too: another process may have ended it, and this one not have heard of it yet.
+        let is_there = move |stored: &Stored| {
+            matches!(stored, Stored::Session(there) if there.tokens.session_id == id) && guard.holds()
+        };
+        self.forget_revocation(again, now, is_there).await.map(drop)
+    }
+
+    async fn forget_revocation(
+        &self,
+        session_id: SessionId,
+        now: Timestamp,
+        only_if: impl FnOnce(&Stored) -> bool + Send + 'static,
     ) -> Result<Vec<Revocation>, StoreError> {
         let lock = self.lock.clone();
         self.worker
             .run(Urgency::MustHappen, move |store| {
                 let _lock = Lock::take(lock.as_deref())?;
-                let mut waiting = read_revocations(store)?;
-                if only_if.is_some_and(|guard| !guard.holds()) {
-                    return Ok(waiting);
+                let (mut waiting, stored) = (read_revocations(store)?, read(store)?);
+                if !only_if(&stored) {
+                    return Ok(due(waiting, &stored));
                 }
-                waiting.retain(|r| r.session_id != delivered && r.expires_at > now);
-                if waiting.is_empty() {
-                    store.erase(Slot::Revocations)?;
-                } else {
-                    store.write(Slot::Revocations, &outbox::to_bytes(&waiting))?;
+                let before = waiting.len();
+                waiting.retain(|r| r.session_id != session_id && r.expires_at > now);
+                match waiting.len() {
+                    left if left == before => {}
+                    0 => store.erase(Slot::Revocations)?,
+                    _ => store.write(Slot::Revocations, &outbox::to_bytes(&waiting))?,
                 }
-                Ok(waiting)
+                Ok(due(waiting, &stored))
             })
             .await
     }
@@ -288,13 +241,26 @@ fn read_revocations(store: &mut dyn SessionStore) -> Result<Vec<Revocation>, Sto
     }
 }
 
+/// Of what is noted, what the server is to be told: not that a session was replaced that is still there.
+fn due(mut noted: Vec<Revocation>, stored: &Stored) -> Vec<Revocation> {
+    noted.retain_mut(|revocation| {
+        let planned = std::mem::take(&mut revocation.if_replaced);
+        !planned
+            || match stored {
+                Stored::Session(there) => there.tokens.session_id != revocation.session_id,
+                Stored::Nothing => true,
+                Stored::Unreadable(_) => false,
+            }
+    });
+    noted
+}
+
 fn note(store: &mut dyn SessionStore, revocation: Revocation) -> Result<(), StoreError> {
     let mut waiting = read_revocations(store)?;
-    if waiting.iter().any(|known| known.session_id == revocation.session_id) {
-        return Ok(());
+    if outbox::add(&mut waiting, revocation) {
+        store.write(Slot::Revocations, &outbox::to_bytes(&waiting))?;
     }
-    outbox::add(&mut waiting, revocation);
-    store.write(Slot::Revocations, &outbox::to_bytes(&waiting))
+    Ok(())
 }
 
 /// Held while it lives; the operating system lets go of it when the process dies, however it dies.
@@ -326,7 +292,11 @@ impl Lock {
 mod tests {
     use super::*;
     use crate::generation::Generation;
-    use crate::store::{MemoryStore, record::tests::sample, worker::tests::worker};
+    use crate::store::{
+        MemoryStore,
+        record::{SignInId, tests::sample},
+        worker::tests::worker,
+    };
 
     fn vault(store: &MemoryStore) -> Vault {
         let store = store.clone();
@@ -389,7 +359,7 @@ mod tests {
         let ours = sample();
         let newer = SessionRecord { sign_in: SignInId::new(&"0b".into(), Timestamp(2)), ..sample() };
         store.plant(Slot::Session, &newer.to_bytes());
-        let revocation = Revocation { session_id: "0a".into(), expires_at: Timestamp(9) };
+        let revocation = Revocation { session_id: "0a".into(), expires_at: Timestamp(9), if_replaced: false };
         vault.end(Erase::SignIn(ours.sign_in), Some(revocation.clone()), None).await.unwrap();
         assert_eq!(
             vault.load().await.unwrap(),
@@ -397,7 +367,49 @@ mod tests {
         );
         vault.end(Erase::SignIn(newer.sign_in), None, None).await.unwrap();
         assert_eq!(vault.load().await.unwrap(), (Stored::Nothing, vec![revocation]));
-        vault.settle_revocation("0a".into(), Timestamp(0), None).await.unwrap();
+        vault.settle_revocation("0a".into(), Timestamp(0)).await.unwrap();
         assert!(store.peek(Slot::Revocations).is_none(), "nothing is left behind");
+    }
+
+    /// A crash between the two writes of a sign-in leaves no session that is over and still good for the server, and none
+    /// that is ended without another in its place.
+    #[tokio::test]
+    async fn b12_the_revocation_of_a_replaced_session_is_planned_before_it_is_replaced() {
+        let (old, store) = (sample(), MemoryStore::new());
+        store.plant(Slot::Session, &old.to_bytes());
+        let planned = Revocation { if_replaced: true, ..old.revocation() };
+        let vault = vault(&store);
+        vault.note_revocation(planned).await.unwrap();
+        let (stored, due) = vault.load().await.unwrap();
+        assert_eq!((stored, due), (Stored::Session(Box::new(old.clone())), vec![]), "it came to nothing");
+
+        let tokens = crate::secret::Tokens { session_id: "0b".into(), ..old.tokens.clone() };
+        let new = SessionRecord { sign_in: SignInId::named("new"), tokens, ..old.clone() };
+        let outcome = vault.commit(guard(1), Expect::Anything, Arc::new(new.clone())).await;
+        assert_eq!(outcome, Ok(Commit::Written { replaced: Stored::Session(Box::new(old.clone())) }));
+        let (stored, due) = vault.load().await.unwrap();
+        assert_eq!((stored, due), (Stored::Session(Box::new(new)), vec![old.revocation()]));
+    }
+
+    #[tokio::test]
+    async fn a9_a_revocation_is_taken_back_only_for_a_session_that_is_there() {
+        let store = MemoryStore::new();
+        let vault = vault(&store);
+        let ours = sample();
+        let (id, revocation) = (ours.tokens.session_id.clone(), ours.revocation());
+        vault.note_revocation(revocation.clone()).await.unwrap();
+        // Another process has replaced it, and its own revocation is the one that stands there.
+        let newer = SessionRecord {
+            tokens: crate::secret::Tokens { session_id: "0b".into(), ..ours.tokens.clone() },
+            ..sample()
+        };
+        store.plant(Slot::Session, &newer.to_bytes());
+        vault.take_revocation_back(id.clone(), Timestamp(0), guard(1)).await.unwrap();
+        assert_eq!(vault.load().await.unwrap().1, [revocation.clone()]);
+        store.plant(Slot::Session, &ours.to_bytes());
+        vault.take_revocation_back(id.clone(), Timestamp(0), guard(0)).await.unwrap();
+        assert_eq!(vault.load().await.unwrap().1, [revocation], "it has ended here meanwhile");
+        vault.take_revocation_back(id, Timestamp(0), guard(1)).await.unwrap();
+        assert_eq!(vault.load().await.unwrap().1, []);
     }
 }

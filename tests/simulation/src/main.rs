@@ -5,9 +5,6 @@
 //! again and prints what happened. What must hold is in [`oracle`]; after every step of the engine (a poll of one of its
 //! tasks) whatever it has published is held against it.
 //!
-//! With `--wild` clocks are set, stored bytes damaged and the keychain broken also while several processes run. There the oracle cannot always
-//! say which reason is the right one, and one run in a thousand or so is reported that is only surprising.
-//!
 //! Real are also the signatures, the file locks and the files through which processes speak to each other. Not real: the
 //! keychain and TLS, which tests/processes and the suite have for real.
 
@@ -62,7 +59,7 @@ fn play(seed: u64, how: Play) -> Outcome {
     outcome
 }
 
-const USAGE: &str = "usage: --seeds N [--from SEED] | --seed SEED, with [--wild] [--sabotage forgetful-keychain|no-locks|revived-by-hand]";
+const USAGE: &str = "usage: --seeds N [--from SEED] | --seed SEED, with [--sabotage forgetful-keychain|no-locks|revived-by-hand]";
 
 struct Arguments {
     first: u64,
@@ -73,8 +70,6 @@ struct Arguments {
 impl Arguments {
     fn read(words: &[String]) -> Result<Self, String> {
         let mut read = Self { first: fastrand::u64(..1 << 40), runs: 2_000, how: Play::default() };
-        read.how.wild = words.iter().any(|word| word == "--wild");
-        let words: Vec<_> = words.iter().filter(|word| *word != "--wild").collect();
         for pair in words.chunks(2) {
             let [name, value] = pair else { return Err(format!("`{}` needs a value; {USAGE}", pair[0])) };
             let number = || value.parse::<u64>().map_err(|_| format!("`{value}` is no number; {USAGE}"));

@@ -53,6 +53,8 @@ struct Truth {
     /// from there.
     accepted: Timestamp,
     last_active: Timestamp,
+    /// Whether the process that noted it did not know the time.
+    noted_in_doubt: bool,
     ended: bool,
     logout_called: bool,
     /// Ended in every process that starts from now on.
@@ -186,6 +188,7 @@ impl Oracle {
                 seen_at: None,
                 accepted: now,
                 last_active: now,
+                noted_in_doubt: false,
                 ended: false,
                 logout_called: false,
                 final_since: None,
@@ -232,9 +235,10 @@ impl Oracle {
     }
 
     pub(crate) fn activity(&mut self, process: &str, at: Timestamp) {
-        let Some(user) = self.seen.get(process).and_then(|seen| seen.shows.clone()) else { return };
-        if let Some(truth) = self.truths.get_mut(&user) {
+        let Some(seen) = self.seen.get(process) else { return };
+        if let Some(truth) = seen.shows.as_ref().and_then(|user| self.truths.get_mut(user)) {
             truth.last_active = truth.last_active.max(at);
+            truth.noted_in_doubt = !seen.time_known;
         }
     }
 
@@ -567,6 +571,7 @@ impl Oracle {
             Some(EndReason::Inactive) => {
                 truth.clock_moved
                     || in_doubt
+                    || truth.noted_in_doubt
                     || self.policy.inactivity_timeout.is_some_and(|timeout| idle >= timeout)
             }
             Some(EndReason::Lifetime) => {

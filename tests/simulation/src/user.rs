@@ -236,8 +236,6 @@ impl Device {
                 });
                 world.set_weather(weather);
             }
-            // Several processes that each hold a session which the keychain did not take: see `Play::wild`.
-            Event::KeychainMood if self.apps.len() > 1 && !world.wild => {}
             Event::KeychainMood => {
                 let mood = world.draw(|rng| {
                     *pick(
@@ -306,6 +304,7 @@ impl Device {
             let after = manager.record_activity();
             if before.user_id.is_some() && before.user_id == after.user_id {
                 let at = world.true_now();
+                world.tell(|| format!("somebody is active in {name}"));
                 world.oracle().activity(&name, at);
             }
         }));

@@ -41,7 +41,7 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    fn draw(rng: &mut Rng, wild: bool) -> Self {
+    fn draw(rng: &mut Rng) -> Self {
         const MINUTE: u64 = 60;
         const HOUR: u64 = 60 * MINUTE;
         let seconds = Duration::from_secs;
@@ -50,10 +50,7 @@ impl Scenario {
         let timeout = *pick(rng, &[(60, 0), (15, 30 * MINUTE), (15, 12 * HOUR), (10, 3 * 24 * HOUR)]);
         let lifetime = *pick(rng, &[(60, 0), (20, 12 * 24 * HOUR), (20, 36 * HOUR)]);
         let processes = *pick(rng, &[(60, 1), (30, 2), (10, 3)]);
-        // Several processes that each know another time, or of which one finds damaged what another still has, may end a
-        // session early with a reason that is not the real one; what is expected of them then is played as "wild".
-        let alone = wild || processes == 1;
-        let clock_is_set = rng.u32(..100) < 40 && alone;
+        let clock_is_set = rng.u32(..100) < 40;
         Self {
             policy: Policy {
                 inactivity_timeout: (timeout > 0).then(|| seconds(timeout)),
@@ -66,7 +63,7 @@ impl Scenario {
             processes,
             clock_is_set,
             unset_clock: rng.u32(..100) < 80,
-            damage: rng.u32(..100) < 8 && alone && (wild || !clock_is_set),
+            damage: rng.u32(..100) < 8,
             trouble: *pick(rng, &[(20, 0), (40, 15), (40, 50)]),
         }
     }
@@ -90,8 +87,6 @@ pub(crate) fn pick<'a, T>(rng: &mut Rng, weighted: &'a [(u32, T)]) -> &'a T {
 pub(crate) struct Play {
     /// What happens is written down.
     pub(crate) traced: bool,
-    /// Clocks are set, entries damaged and the keychain broken under several processes, too.
-    pub(crate) wild: bool,
     pub(crate) sabotage: Option<Sabotage>,
 }
 
@@ -123,7 +118,6 @@ pub(crate) struct World {
     pub(crate) refresh_sent: Notify,
     pub(crate) executor: Executor,
     pub(crate) sabotage: Option<Sabotage>,
-    pub(crate) wild: bool,
     started: Instant,
     inner: Mutex<Inner>,
     oracle: Mutex<Oracle>,
@@ -148,9 +142,9 @@ impl fmt::Debug for World {
 
 impl World {
     pub(crate) fn new(seed: u64, play: Play) -> Self {
-        let Play { traced, wild, sabotage } = play;
+        let Play { traced, sabotage } = play;
         let mut rng = Rng::with_seed(seed);
-        let scenario = Scenario::draw(&mut rng, wild);
+        let scenario = Scenario::draw(&mut rng);
         let service = Control::without_network(Settings {
             session_token_seconds: scenario.session_token.as_secs(),
             refresh_token_seconds: scenario.refresh_token.as_secs(),
@@ -166,7 +160,6 @@ impl World {
             refresh_sent: Notify::new(),
             executor: Executor::default(),
             sabotage,
-            wild,
             started: Instant::now(),
             inner: Mutex::new(Inner {
                 rng,

@@ -1,0 +1,80 @@
+//! The steps of the [`vault`](super::vault): what each expects to find in the session entry, and what it answers.
+
+use super::record::{SessionRecord, SignInId, Unreadable};
+use crate::clock::Timestamp;
+
+/// What stands in the session entry.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Stored {
+    Nothing,
+    Session(Box<SessionRecord>),
+    Unreadable(Unreadable),
+}
+
+/// What must stand in the entry for a commit to go ahead.
+#[derive(Clone, Debug)]
+pub(crate) enum Expect {
+    /// Anything: a new sign-in replaces whatever was there.
+    Anything,
+    /// Nothing that another process began later, and no later rotation of this: a sign-in that could not be stored when
+    /// it was new.
+    NotAfter { started_at: Timestamp, sign_in: SignInId, rotation: u64 },
+    /// This sign-in at this rotation: somebody who rotated first has the newer tokens.
+    Rotation { sign_in: SignInId, rotation: u64 },
+    /// Like that, and with the same refresh token: a process that could not store counts on by itself, so that the count
+    /// alone does not say whose tokens are newer.
+    Renewable { sign_in: SignInId, rotation: u64 },
+    /// An older rotation of this sign-in, whose latest tokens could not be stored so far.
+    Older { sign_in: SignInId, rotation: u64 },
+}
+
+impl Expect {
+    pub(super) fn allows(&self, stored: &Stored, record: &SessionRecord) -> bool {
+        match (self, stored) {
+            (Self::Anything, _) | (Self::NotAfter { .. }, Stored::Nothing) => true,
+            (Self::NotAfter { started_at, sign_in, rotation }, Stored::Session(there)) => {
+                if there.sign_in == *sign_in {
+                    there.rotation < *rotation && !there.is_newer_than(record)
+                } else {
+                    there.started_at <= *started_at
+                }
+            }
+            (Self::Rotation { sign_in, rotation }, Stored::Session(there)) => {
+                there.sign_in == *sign_in && there.rotation == *rotation
+            }
+            (Self::Renewable { sign_in, rotation }, Stored::Session(there)) => {
+                there.sign_in == *sign_in
+                    && there.rotation == *rotation
+                    && there.tokens.refresh_token == record.tokens.refresh_token
+            }
+            (Self::Older { sign_in, rotation }, Stored::Session(there)) => {
+                there.sign_in == *sign_in && there.rotation < *rotation && !there.is_newer_than(record)
+            }
+            // Our own entry, damaged by somebody else: what we hold is all there is.
+            (_, Stored::Unreadable(Unreadable::Corrupt)) => true,
+            _ => false,
+        }
+    }
+}
+
+/// What an end erases.
+#[derive(Clone, Debug)]
+pub(crate) enum Erase {
+    /// This sign-in's entry: another process may have signed in anew.
+    SignIn(SignInId),
+    /// Whatever is there, whose revocation is noted too, but not what another process began later than this; unless it is
+    /// the one that was there then, by the word of whoever wrote it: clocks differ.
+    NotAfter(Timestamp, Option<SignInId>),
+    /// An entry that cannot be read, unless somebody has replaced it meanwhile.
+    Damaged,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum Commit {
+    /// Written, and read back the same; `replaced` stood there before.
+    Written { replaced: Stored },
+    /// The session ended while the write was waiting.
+    Superseded,
+    /// Something else stands there; nothing was written.
+    Conflict(Stored),
+}
