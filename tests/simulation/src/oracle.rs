@@ -306,8 +306,10 @@ impl Oracle {
             let overdue = self.policy.inactivity_timeout.is_some_and(|timeout| idle >= timeout)
                 || self.policy.max_lifetime.is_some_and(|max| age >= max);
             let expired = now + CLOCK_SLACK >= truth.refresh_expires;
-            if (in_doubt || overdue || expired) && bytes.windows(id.len()).any(|part| part == id) {
-                truth.ended = true;
+            if bytes.windows(id.len()).any(|part| part == id) {
+                truth.ended |= in_doubt || overdue || expired;
+                // It says that it has noted the revocation, and has not.
+                truth.owed &= world.moods.now() != Mood::Forgetful;
             }
         }
     }
@@ -457,7 +459,7 @@ impl Oracle {
             self.appeared(user, world);
         }
         let Some(seen) = self.seen.get(process) else { return };
-        let (before, was) = (seen.shows.clone(), seen.status);
+        let (before, was, knows_time) = (seen.shows.clone(), seen.status, seen.time_known);
         let shows = session.user_id.clone();
         let mut wrong = Vec::new();
         if let Some(user) = &shows {
@@ -502,6 +504,13 @@ impl Oracle {
         {
             wrong.extend(self.justify(process, user, Some(EndReason::Replaced), world).err());
             self.ended(process, user, world);
+        }
+        let by_deadline = matches!(session.end_reason, Some(EndReason::Inactive | EndReason::Lifetime));
+        if before.is_none() && by_deadline && !knows_time {
+            // It has found a session and ended it at once, by the wrong time: for the others as well.
+            for truth in self.truths.values_mut().filter(|truth| truth.ever_stored) {
+                truth.ended = true;
+            }
         }
         if session.status == SessionStatus::SignedOut
             && before.is_none()
