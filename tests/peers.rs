@@ -1,12 +1,18 @@
 //! Several processes of one app: what one does to the session, the others see at their next look.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use otpless_local::{Fault, Operation};
 use serde_json::{Value, json};
 use tauri_plugin_otpless::{
     EndReason, ErrorKind, SessionStatus, Storage,
-    engine::{MemoryStore, Policy, SessionStore, Slot, StoreError},
+    engine::{MemoryActivityLog, MemoryStore, Policy, SessionStore, Slot, StoreError},
 };
 use zeroize::Zeroizing;
 
@@ -25,6 +31,40 @@ async fn c11_a_logout_in_one_process_is_a_logout_in_all() {
     one.logout().await;
     let session = other.session().await;
     assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Logout)));
+}
+
+/// Whatever is asked of another process after that: no answer holds a token, and nothing is done for the user any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_after_a_logout_elsewhere_no_question_is_answered_with_a_token() {
+    let device = Device::new().await;
+    let (one, _) = device.signed_in().await;
+    let others: Vec<_> = (0..5).map(|_| device.start()).collect();
+    for other in &others {
+        assert_eq!(other.session().await.status, SessionStatus::Active);
+    }
+    one.logout().await;
+    let [token, refresh, verify, current, activity] = &others[..] else { unreachable!("five of them") };
+    assert_eq!(token.session_token(Duration::ZERO).await.unwrap_err().kind(), ErrorKind::NotSignedIn);
+    assert_eq!(refresh.refresh().await.unwrap_err().kind(), ErrorKind::NotSignedIn);
+    assert_eq!(verify.verify().await.unwrap_err().kind(), ErrorKind::NotSignedIn);
+    assert_eq!(current.current().status, SessionStatus::SignedOut);
+    assert_eq!(activity.record_activity().status, SessionStatus::SignedOut);
+}
+
+/// The erase did not get through, and what the app had noted of the logout was lost: the other processes' word is enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_logout_that_is_noted_nowhere_else_is_believed_at_a_start() {
+    let device = Device::new().await;
+    let (one, _) = device.signed_in().await;
+    device.store.fail_all(Some(StoreError::Locked));
+    one.logout().await;
+    one.kill().await;
+    device.store.fail_all(None);
+    let app = device.start_with_log(Arc::new(MemoryActivityLog::default()));
+    let mut shown = app.subscribe();
+    let session = shown.wait_for(|session| session.status != SessionStatus::Restoring).await.unwrap().clone();
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Logout)));
+    eventually("the erase", || device.stored().is_none()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,21 +127,66 @@ async fn c8_activity_in_another_process_keeps_the_session() {
     assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Inactive)));
 }
 
+/// A keychain that one process may only read, for a while.
+#[derive(Clone, Debug)]
+struct ReadOnly {
+    store: MemoryStore,
+    refuses: Arc<AtomicBool>,
+}
+
+impl ReadOnly {
+    fn of(device: &Device) -> Self {
+        Self { store: device.store.clone(), refuses: Arc::new(AtomicBool::new(true)) }
+    }
+
+    fn maker(&self) -> impl Fn() -> Box<dyn SessionStore> + Send + Sync + 'static {
+        let store = self.clone();
+        move || Box::new(store.clone())
+    }
+
+    fn accepts_writes(&self) {
+        self.refuses.store(false, Ordering::SeqCst);
+    }
+}
+
+impl SessionStore for ReadOnly {
+    fn read(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.store.read(slot)
+    }
+
+    fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(StoreError::Failed("it is full"));
+        }
+        self.store.write(slot, value)
+    }
+
+    fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
+        self.store.erase(slot)
+    }
+
+    fn backend(&self) -> &'static str {
+        "read-only"
+    }
+}
+
 /// Rule 4: while the keychain does not take the tokens that one process was given, the others must not spend the old ones
 /// again, and need not: they take over the new ones as soon as they are stored.
 #[tokio::test(flavor = "multi_thread")]
 async fn a7_tokens_that_are_not_stored_yet_are_waited_for() {
     let device = Device::new().await;
-    let (one, issued) = device.signed_in().await;
-    let other = device.start();
-    other.session().await;
+    let (first, issued) = device.signed_in().await;
+    first.kill().await;
+    let store = ReadOnly::of(&device);
+    let one = device.start_with(store.maker());
+    one.session().await;
     device.time_passes(24 * HOUR);
-    device.store.fail_all(Some(StoreError::Locked));
     one.refresh().await.expect("the exchange is made");
     assert_eq!(one.current().storage, Storage::Ephemeral);
     // It would wait for the lock; what it asks meanwhile is answered from memory.
-    assert_ne!(other.current().status, SessionStatus::SignedOut);
-    device.store.fail_all(None);
+    let other = device.start();
+    assert_eq!(other.session().await.status, SessionStatus::Stale);
+    store.accepts_writes();
     device.time_passes(2 * MINUTE);
     one.look();
     eventually("the tokens in the keychain", || one.current().storage == Storage::Keychain).await;
@@ -111,28 +196,6 @@ async fn a7_tokens_that_are_not_stored_yet_are_waited_for() {
     assert!(device.control.session_state(&issued.session_id).is_some());
 }
 
-/// A keychain that one process may only read.
-#[derive(Debug)]
-struct ReadOnly(MemoryStore);
-
-impl SessionStore for ReadOnly {
-    fn read(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        self.0.read(slot)
-    }
-
-    fn write(&mut self, _: Slot, _: &[u8]) -> Result<(), StoreError> {
-        Err(StoreError::Failed("it is full"))
-    }
-
-    fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
-        self.0.erase(slot)
-    }
-
-    fn backend(&self) -> &'static str {
-        "read-only"
-    }
-}
-
 /// Rule 6: tokens that have expired are no reason to end a session whose new ones another process holds, which the keychain
 /// has not taken. When that process is gone they are lost, and then it is one.
 #[tokio::test(flavor = "multi_thread")]
@@ -140,8 +203,7 @@ async fn a7_the_expiry_of_old_tokens_says_nothing_while_a_peer_holds_the_new() {
     let device = Device::new().await;
     let (first, _) = device.signed_in().await;
     first.kill().await;
-    let store = device.store.clone();
-    let one = device.start_with(move || Box::new(ReadOnly(store.clone())));
+    let one = device.start_with(ReadOnly::of(&device).maker());
     let other = device.start();
     // The server tells it the time.
     assert_eq!(other.verify().await.expect("the session is good").status, SessionStatus::Active);

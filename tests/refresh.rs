@@ -5,8 +5,8 @@ use std::time::Duration;
 use otpless_local::{Fault, Operation, Settings, SignIn};
 use serde_json::json;
 use tauri_plugin_otpless::{
-    EndReason, ErrorKind, SessionStatus, Storage,
-    engine::{Slot, StoreError},
+    EndReason, ErrorKind, Exchange, SessionStatus, Storage,
+    engine::{ClientApi, HttpClient, SessionApi, Slot, StoreError},
 };
 
 use crate::support::{Device, eventually};
@@ -233,8 +233,12 @@ async fn c1_a_rotated_token_with_an_unknown_key_is_stored_before_it_can_be_verif
     let session = app.current();
     assert_eq!(session.status, SessionStatus::Stale, "not served before it is verified");
     assert_ne!(device.stored().unwrap().tokens.refresh_token.expose(), issued.refresh_token);
-    device.control.clear_faults();
     // Past the cooldown of the fetch that the sign-in made.
+    device.time_passes(Duration::from_secs(30));
+    app.look();
+    let failed = |fetch: Exchange| fetch.error.is_some_and(|error| error.kind() == ErrorKind::Server);
+    eventually("the reason", || app.diagnostics().last_key_fetch.is_some_and(failed)).await;
+    device.control.clear_faults();
     device.time_passes(Duration::from_secs(30));
     app.look();
     let session = app.until_status(SessionStatus::Active).await;
@@ -255,6 +259,55 @@ async fn a_store_that_refuses_the_rotated_token_leaves_it_in_memory_and_gets_it_
     app.until("the keychain to be used again", |session| session.storage == Storage::Keychain).await;
     let stored = device.stored().unwrap();
     assert_ne!(stored.tokens.refresh_token.expose(), issued.refresh_token);
+}
+
+/// Rule 11: what stands in the keychain seems newer than tokens whose own age nobody can read yet. It is what they were bought
+/// with, so they go on top of it, at once and once.
+#[tokio::test(flavor = "multi_thread")]
+async fn c1_rotated_tokens_with_an_unknown_key_reach_a_keychain_that_was_locked() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    device.control.rotate_keys(false);
+    device.control.fault(Operation::Jwks, Fault::ServerError500, usize::MAX);
+    device.store.fail_all(Some(StoreError::Unavailable("locked")));
+    app.refresh().await.unwrap();
+    assert_eq!(app.current().storage, Storage::Ephemeral);
+    device.store.fail_all(None);
+    app.until("the keychain to be used again", |session| session.storage == Storage::Keychain).await;
+    let stored = device.stored().unwrap().tokens.refresh_token;
+    assert_ne!(stored.expose(), issued.refresh_token);
+    assert_eq!(stored.expose(), device.control.tokens(&issued.session_id).unwrap().refresh_token);
+}
+
+/// C4: a verdict about a token that another process has replaced says nothing of the one it was replaced with, even if that is
+/// due as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn c4_a_verdict_about_a_token_that_was_replaced_meanwhile_ends_nothing() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    device.time_passes(Duration::from_secs(24 * 3600));
+    // Another process, without our lock, refreshes, stores, and its token comes of age.
+    let url = device.otpless.url().parse().unwrap();
+    let peer = ClientApi::new(HttpClient::new().unwrap(), url, &device.otpless.settings().app_id);
+    let rotated = peer.refresh(&issued.refresh_token.as_str().into(), None).await.outcome.unwrap();
+    device.time_passes(Duration::from_secs(24 * 3600));
+    let mut record = device.stored().unwrap();
+    record.rotation += 1;
+    record.tokens.session_token = rotated.session_token;
+    record.tokens.refresh_token = rotated.refresh_token.unwrap();
+
+    let gate = device.control.pause(Operation::Refresh);
+    device.control.fault(Operation::Refresh, Fault::NotActive7415, 1);
+    let refresh = tokio::spawn({
+        let manager = (*app).clone();
+        async move { manager.refresh().await }
+    });
+    gate.held(1).await;
+    device.store.plant(Slot::Session, &record.to_bytes());
+    gate.release();
+    let session = refresh.await.unwrap().expect("the newer token is good");
+    assert_eq!(session.status, SessionStatus::Active);
+    assert_eq!(device.control.replays(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

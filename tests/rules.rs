@@ -1,10 +1,13 @@
 //! The rules of the engine that no single requirement covers. The others have their number at the tests that show them.
 
 use std::{
+    io,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
+        mpsc,
     },
+    thread,
     time::Duration,
 };
 
@@ -14,6 +17,9 @@ use tauri_plugin_otpless::{
     SessionStatus,
     engine::{ActivityLog, MemoryActivityLog, MemoryStore, SessionManager, SessionStore, Slot, StoreError},
 };
+
+use tracing::Level;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::support::{App, Device, PATIENCE};
 
@@ -79,6 +85,48 @@ async fn rule_12_whoever_is_told_something_may_ask_in_turn() {
     };
     let session = tokio::time::timeout(PATIENCE, life).await.expect("nothing waits for itself");
     assert_eq!(session.status, SessionStatus::SignedOut);
+}
+
+/// Whoever writes log lines asks who is signed in, to put it there: the same.
+#[test]
+fn rule_12_whoever_is_told_by_a_log_line_may_ask_in_turn() {
+    struct Curious(Arc<OnceLock<SessionManager>>, Arc<AtomicUsize>);
+    impl io::Write for Curious {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            if let Some(manager) = self.0.get() {
+                manager.current();
+                manager.diagnostics();
+                self.1.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(line.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (done, waited) = mpsc::channel();
+    // A thread of its own: what waits for itself would hold up a timeout as well.
+    thread::spawn(move || {
+        let (manager, asked) = (Arc::new(OnceLock::new()), Arc::new(AtomicUsize::new(0)));
+        let writer = {
+            let (manager, asked) = (manager.clone(), asked.clone());
+            move || Curious(manager.clone(), asked.clone())
+        };
+        let _heard = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(writer).set_default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let device = Device::new().await;
+            let app = device.start();
+            manager.set(SessionManager::clone(&app)).expect("set once");
+            app.start_session(device.issue().web()).await.expect("the sign-in is accepted");
+            device.store.fail_all(Some(StoreError::Unavailable("it went away")));
+            app.refresh().await.expect("the exchange succeeds");
+            app.logout().await;
+        });
+        done.send(asked.load(Ordering::SeqCst)).expect("somebody waits");
+    });
+    let asked = waited.recv_timeout(PATIENCE).expect("nothing waits for itself");
+    assert!(asked >= 4, "asked {asked} times: signed in, not stored, over, not erased");
 }
 
 /// A store whose `nth` call from now on fails, and no other.

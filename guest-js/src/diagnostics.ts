@@ -49,6 +49,8 @@ export interface Diagnostics {
   lastRefresh?: Exchange;
   /** How the last question to the server whether the session is still good went. */
   lastVerify?: Exchange;
+  /** How the last fetch of OTPless's keys went that a stored session needed to be verified. */
+  lastKeyFetch?: Exchange;
   /** How far the server's clock is ahead of this machine's, in milliseconds. */
   clockSkewMs: number;
   /** Ended sessions that OTPless could not be told about yet. */

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, store::record::SignInId};
 
 /// Activity is noted at most this often: finer than any sensible timeout, coarse enough to cost nothing.
 pub const ACTIVITY_GRANULARITY: Duration = Duration::from_secs(15);
@@ -47,6 +47,29 @@ pub(crate) fn latest_known(recorded: Timestamp, logged: Option<Timestamp>, now: 
     logged.map_or(recorded, |logged| logged.max(recorded)).min(now)
 }
 
+/// How many sign-ins have a note of their last activity: a process that still shows a session which another has replaced must
+/// not write over the note of that one.
+const MOST_NOTES: usize = 3;
+
+/// The notes in `line`, the newest first.
+pub(crate) fn notes(line: &str) -> impl Iterator<Item = (Timestamp, &str)> {
+    line.split(',').filter_map(|note| {
+        let (at, whose) = note.split_once(' ')?;
+        Some((Timestamp(at.parse().ok()?), whose))
+    })
+}
+
+/// `line` with a note that the user of `sign_in` was active at `at`.
+pub(crate) fn noted_too(line: Option<&str>, sign_in: &SignInId, at: Timestamp) -> String {
+    let others = line.into_iter().flat_map(notes).filter(|(_, whose)| *whose != sign_in.as_str());
+    let kept: Vec<_> = std::iter::once((at, sign_in.as_str()))
+        .chain(others)
+        .take(MOST_NOTES)
+        .map(|(at, whose)| format!("{} {whose}", at.0))
+        .collect();
+    kept.join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +90,16 @@ mod tests {
         assert_eq!(latest_known(Timestamp(100), Some(Timestamp(99_000)), now), now);
         assert_eq!(latest_known(Timestamp(100), None, now), Timestamp(100));
         assert_eq!(latest_known(Timestamp(100), Some(Timestamp(50)), now), Timestamp(100));
+    }
+
+    #[test]
+    fn c8_a_note_of_one_sign_in_leaves_those_of_others_alone() {
+        let (ours, theirs) = (SignInId::named("ours"), SignInId::named("theirs"));
+        let line = noted_too(None, &theirs, Timestamp(5));
+        let line = noted_too(Some(&line), &ours, Timestamp(3));
+        let line = noted_too(Some(&line), &ours, Timestamp(7));
+        assert_eq!(line, "7 ours,5 theirs");
+        let crowded = noted_too(Some("9 a,8 b,7 c,junk,,x y"), &ours, Timestamp(1));
+        assert_eq!(crowded, "1 ours,9 a,8 b", "and there is an end to it");
     }
 }

@@ -97,13 +97,13 @@ impl Inner {
             live.stored = true;
             live.ever_stored = true;
             live.unsaved = None;
-            tracing::debug!("adopted the tokens another process has refreshed");
             // One that cannot be verified yet is not due either: its key is, and that is looked for elsewhere.
             let due = live.refresh_at.is_some_and(|at| server_now >= at);
             if !due {
                 live.refreshed = Some(now.monotonic);
                 state.retries.refresh.succeeded();
             }
+            state.said.later(|| tracing::debug!("adopted the tokens another process has refreshed"));
             Some(due)
         });
         // Theirs may be due as well: then the exchange goes on with it.

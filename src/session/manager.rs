@@ -136,8 +136,10 @@ impl SessionManager {
         }))
     }
 
-    /// The session as it is known now, from memory; deadlines are checked.
+    /// The session as it is known now, from memory; deadlines are checked, and whether the user has signed out in another
+    /// process.
     pub fn current(&self) -> Session {
+        self.0.hear_logout();
         self.0.update(|_, _| ());
         self.0.read(|state, now| state.snapshot(&self.0.policy, now))
     }
@@ -157,6 +159,7 @@ impl SessionManager {
     /// Notes that the user did something, and answers the session as it is then. A deadline that has passed is not
     /// moved: the session ends instead.
     pub fn record_activity(&self) -> Session {
+        self.0.hear_logout();
         let noted = self.0.update(|state, now| {
             let at = state.server_now(now);
             state.record_activity(now).then(|| state.live().map(|l| (l.record.sign_in.clone(), at)))
@@ -199,6 +202,7 @@ impl SessionManager {
             next_refresh_at: state.next_refresh_at(),
             last_refresh: state.last_refresh.clone(),
             last_verify: state.last_verify.clone(),
+            last_key_fetch: state.last_key_fetch.clone(),
             clock_skew_ms: state.skew_ms,
             pending_revocations: state.waiting.len(),
             counters: state.counters,
@@ -226,7 +230,7 @@ impl Inner {
 
     /// Changes the state, after deadlines that have passed are applied, and publishes what came of it.
     pub(super) fn update<T>(&self, change: impl FnOnce(&mut State, Now) -> T) -> T {
-        let (result, changed, ended, moved) = {
+        let (result, changed, ended, moved, said) = {
             let mut state = self.lock();
             let now = self.now();
             state.notice_clock(now);
@@ -236,8 +240,10 @@ impl Inner {
             let (mut state, after) = self.apply_deadlines(state, now);
             let moved = std::mem::take(&mut state.activity_moved)
                 .then(|| state.live().map(|live| (live.record.sign_in.clone(), live.last_active_at)));
-            (result, state.take_change(&self.policy, now), [before, after], moved.flatten())
+            let changed = state.take_change(&self.policy, now);
+            (result, changed, [before, after], moved.flatten(), std::mem::take(&mut state.said))
         };
+        said.aloud();
         if let Some((sign_in, at)) = moved {
             self.note_activity(&sign_in, at);
         }
@@ -281,10 +287,15 @@ impl Inner {
 
     /// Changes the state without publishing; for what is to be published together with something that follows.
     pub(super) fn update_quietly<T>(&self, change: impl FnOnce(&mut State, Now) -> T) -> T {
-        let mut state = self.lock();
-        let now = self.now();
-        state.notice_clock(now);
-        change(&mut state, now)
+        let (result, said) = {
+            let mut state = self.lock();
+            let now = self.now();
+            state.notice_clock(now);
+            let result = change(&mut state, now);
+            (result, std::mem::take(&mut state.said))
+        };
+        said.aloud();
+        result
     }
 
     /// The generation now. Take it before the state it belongs to is read.
@@ -322,7 +333,7 @@ impl Inner {
     }
 
     pub(super) fn end_locked(&self, state: &mut State, reason: EndReason, revoke: Revoke) {
-        tracing::info!(?reason, "the session is over");
+        state.said.later(move || tracing::info!(?reason, "the session is over"));
         let generation = self.next_generation(state);
         state.end(generation, reason, revoke);
     }
@@ -368,6 +379,7 @@ impl Inner {
     ///
     /// `NotSignedIn`, or `StorageUnavailable` if that is not known yet.
     pub(super) fn with_live<T>(&self, look: impl FnOnce(&Live, &State, Now) -> T) -> Result<(u64, T)> {
+        self.hear_logout();
         self.update(|_, _| ());
         self.read(|state, now| match &state.phase {
             Phase::SignedIn(live) => Ok((self.generation(), look(live, state, now))),

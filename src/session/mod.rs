@@ -35,6 +35,7 @@ mod remembered;
 mod restore;
 mod retry;
 mod revocation;
+mod said;
 pub(crate) mod schedule;
 mod server_time;
 mod sign_in;

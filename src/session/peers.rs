@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 use super::{
+    activity::{noted_too, notes},
     adopt::Adopted,
     live::Live,
     lock,
@@ -20,7 +21,7 @@ use crate::{
     clock::Timestamp,
     store::{
         kept::{NOTHING_KEPT, has_newer_token, kept, sign_in_of},
-        record::SignInId,
+        record::{SessionRecord, SignInId},
     },
 };
 
@@ -85,6 +86,21 @@ impl State {
         let wait = FIRST_LOOKS.saturating_mul(1 << (2 * looks.min(8))).min(LAST_LOOKS);
         self.heard = Some(Heard { line, looks, not_before: now.monotonic + wait });
         true
+    }
+}
+
+/// When the user signed out, in whichever process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Logout {
+    pub(super) at: Timestamp,
+    /// The sign-in that the keychain held then.
+    kept: String,
+}
+
+impl Logout {
+    /// Whether it was a logout of `record`'s session.
+    pub(super) fn ends(&self, record: &SessionRecord) -> bool {
+        record.started_at <= self.at || record.sign_in.as_str() == self.kept
     }
 }
 
@@ -162,7 +178,7 @@ impl Inner {
 
     /// A session begins at `started_at`: a logout that was noted for later was noted by a wrong clock.
     pub(super) fn outlive_logout(&self, started_at: Timestamp) {
-        if self.last_logout().is_some_and(|(at, _)| at >= started_at) {
+        if self.last_logout().is_some_and(|logout| logout.at >= started_at) {
             // Should the file refuse to be written.
             let line = self.signed_out.read();
             self.update_quietly(|state, _| state.outlived = line);
@@ -170,25 +186,21 @@ impl Inner {
         }
     }
 
-    pub(super) fn last_logout(&self) -> Option<(Timestamp, String)> {
+    pub(super) fn last_logout(&self) -> Option<Logout> {
         let line = self.signed_out.read()?;
         if self.read(|state, _| state.outlived.as_ref() == Some(&line)) {
             return None;
         }
         let (at, kept) = line.split_once(' ')?;
-        Some((Timestamp(at.parse().ok()?), kept.to_owned()))
+        Some(Logout { at: Timestamp(at.parse().ok()?), kept: kept.to_owned() })
     }
 
     /// Ends the session if the user has signed out in another process, whatever the keychain says: it may not have taken
     /// the session, or not the erase.
     pub(super) fn hear_logout(&self) {
-        if self.read(|state, _| state.live().is_none()) {
-            return;
-        }
-        let Some((at, kept)) = self.last_logout() else { return };
         let generation = self.generation();
-        let is_over = |live: &Live| live.record.started_at <= at || live.record.sign_in.as_str() == kept;
-        if self.still_live(generation, is_over) == Ok(true) {
+        let Some(ours) = self.read(|state, _| state.live().map(|live| live.record.clone())) else { return };
+        if self.last_logout().is_some_and(|logout| logout.ends(&ours)) {
             self.end(generation, EndReason::Logout, Revoke::Yes);
         }
     }
@@ -204,26 +216,16 @@ impl Inner {
         self.still_live(generation, |live| is_ahead(&line, live)) == Ok(true)
     }
 
-    /// Writes down when the user was last active, for the next start and for the other processes. There is one such note, of
-    /// the session that the keychain holds: whoever still shows another must not write over it.
+    /// Writes down when the user was last active, for the next start and for the other processes.
     pub(super) fn note_activity(&self, sign_in: &SignInId, at: Timestamp) {
-        if self.kept_by_peers().is_some_and(|kept| kept != *sign_in) {
-            return;
-        }
         self.log_activity(sign_in, at);
-        self.activity.post(&format!("{} {}", at.0, sign_in.as_str()));
+        self.activity.post(&noted_too(self.activity.read().as_deref(), sign_in, at));
     }
 
     /// When the user of `sign_in` was last active in another process.
     fn activity_of_peers(&self, sign_in: &SignInId) -> Option<Timestamp> {
-        let (at, whose) = self.posted_activity()?;
-        (whose == sign_in.as_str()).then_some(at)
-    }
-
-    fn posted_activity(&self) -> Option<(Timestamp, String)> {
         let line = self.activity.read()?;
-        let (at, whose) = line.split_once(' ')?;
-        Some((Timestamp(at.parse().ok()?), whose.to_owned()))
+        notes(&line).find(|(_, whose)| *whose == sign_in.as_str()).map(|(at, _)| at)
     }
 
     /// Before a deadline ends a session the other processes are asked: the user may have been active in one of them, or

@@ -46,6 +46,15 @@ impl SessionManager {
     }
 }
 
+/// What an exchange came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exchanged {
+    /// The session is renewed, here or by another process, or over.
+    Done,
+    /// The token was refused that another process had replaced; the newer one is here, and due as well.
+    Outdated,
+}
+
 impl Inner {
     /// The exchange as callers get it: shared, and not more often than the server should bear (requirement D9).
     pub(super) async fn refresh_on_request(self: &Arc<Self>) -> Result<()> {
@@ -90,7 +99,8 @@ impl Inner {
             state.last_refresh =
                 Some(Exchange { at: now.wall, ok: outcome.is_ok(), error: outcome.as_ref().err().cloned() });
             if let Err(error) = &outcome {
-                tracing::warn!(%error, "the session token could not be renewed");
+                let why = error.clone();
+                state.said.later(move || tracing::warn!(%why, "the session token could not be renewed"));
                 state.counters.refresh_failures += 1;
                 // A session that began meanwhile has failed at nothing yet.
                 if self.generation() == generation {
@@ -116,7 +126,11 @@ impl Inner {
             Some(lock) => lock,
             None => RefreshLock::acquire(self.refresh_lock.clone()).await?,
         };
-        let outcome = self.exchange(generation, asked_for).await;
+        let mut outcome = self.exchange(generation, asked_for).await;
+        if let Ok(Exchanged::Outdated) = outcome {
+            // Once more with what another process has: under the lock nobody replaces that.
+            outcome = self.exchange(generation, asked_for).await;
+        }
         if self.generation() != generation {
             // It ended meanwhile. Whoever gets the lock next must not find the token that was spent just now.
             self.clone().erase().await;
@@ -128,19 +142,16 @@ impl Inner {
                 live.unsaved = Some(lock);
             }
         });
-        outcome
+        match outcome? {
+            Exchanged::Done => Ok(()),
+            Exchanged::Outdated => Err(Error::session_changed()),
+        }
     }
 
-    async fn exchange(self: &Arc<Self>, generation: u64, asked_for: &SessionRecord) -> Result<()> {
+    async fn exchange(self: &Arc<Self>, generation: u64, asked_for: &SessionRecord) -> Result<Exchanged> {
         match self.adopt_or_disprove(generation).await {
-            Adopted::Settled => return Ok(()),
-            Adopted::NotOurs => {
-                return Err(Error::new(
-                    ErrorKind::Storage,
-                    "a newer version of this app has taken the stored session over; restart the app to use that \
-                     version. The session is kept in memory until its token expires",
-                ));
-            }
+            Adopted::Settled => return Ok(Exchanged::Done),
+            Adopted::NotOurs => return Err(taken_over()),
             Adopted::Hidden(why) => return Err(hidden(&why)),
             Adopted::Nothing => {}
         }
@@ -151,7 +162,7 @@ impl Inner {
         });
         if renewed == Ok((generation, true)) {
             // Another process had refreshed it, and this one heard of it on the way here.
-            return Ok(());
+            return Ok(Exchanged::Done);
         }
         let _essential = Essential::start(self);
         let record = self.still_live(generation, |live| live.record.clone())?;
@@ -159,7 +170,9 @@ impl Inner {
         let answer = self.api.refresh(&record.tokens.refresh_token, record.state.as_deref()).await;
         self.update_quietly(|state, now| state.learn_server_time(answer.server_date, now));
         match answer.outcome {
-            Ok(refreshed) => self.take_refreshed(generation, &record, refreshed).await,
+            Ok(refreshed) => {
+                self.take_refreshed(generation, &record, refreshed).await.map(|()| Exchanged::Done)
+            }
             Err(error) => self.refused(generation, &record, error).await,
         }
     }
@@ -171,12 +184,19 @@ impl Inner {
         generation: u64,
         record: &SessionRecord,
         error: ApiError,
-    ) -> Result<()> {
+    ) -> Result<Exchanged> {
         if error.verdict != Verdict::Over {
             return Err(error.error);
         }
-        if self.adopt_from_store(generation).await == Adopted::Settled {
-            return Ok(());
+        match self.adopt_from_store(generation).await {
+            Adopted::Settled => return Ok(Exchanged::Done),
+            Adopted::Hidden(why) => return Err(hidden(&why)),
+            Adopted::NotOurs => return Err(taken_over()),
+            Adopted::Nothing => {}
+        }
+        let ours = self.still_live(generation, |live| live.record.tokens.refresh_token.clone())?;
+        if ours != record.tokens.refresh_token {
+            return Ok(Exchanged::Outdated);
         }
         let expired =
             self.read(|state, now| record.refresh_expires_at.is_some_and(|at| state.server_now(now) >= at));
@@ -310,6 +330,14 @@ impl Inner {
             }
         })
     }
+}
+
+fn taken_over() -> Error {
+    Error::new(
+        ErrorKind::Storage,
+        "a newer version of this app has taken the stored session over; restart the app to use that version. The \
+         session is kept in memory until its token expires",
+    )
 }
 
 fn foreign(what: &str) -> Error {

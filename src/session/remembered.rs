@@ -2,9 +2,14 @@
 //! a keychain, and ends, for the day the keychain could not be told.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{manager::Inner, snapshot::EndReason};
+use super::{
+    activity::{noted_too, notes},
+    manager::Inner,
+    peers::Logout,
+    snapshot::EndReason,
+};
 use crate::{
     clock::Timestamp,
     store::record::{SessionRecord, SignInId},
@@ -19,7 +24,8 @@ const MAX_ENDED: usize = 16;
 
 impl Inner {
     pub(super) fn log_activity(&self, sign_in: &SignInId, at: Timestamp) {
-        self.log.put(ACTIVITY_KEY, json!({ "signIn": sign_in, "lastActiveAt": at }));
+        let notes = self.log.get(ACTIVITY_KEY);
+        self.log.put(ACTIVITY_KEY, noted_too(notes.as_ref().and_then(Value::as_str), sign_in, at).into());
     }
 
     /// Remembers outside the keychain that a sign-in is over and why, for the day the keychain could not be told.
@@ -36,11 +42,13 @@ impl Inner {
     /// All that is remembered. Never asked for with the state lock held: the log has a lock of its own, and whoever
     /// listens to its changes may ask for the session in turn.
     pub(super) fn remembered(&self) -> Remembered {
-        let activity = self.log.get(ACTIVITY_KEY).and_then(|entry| {
-            let sign_in = entry.get("signIn")?.as_str()?.to_owned();
-            Some((sign_in, Timestamp(entry.get("lastActiveAt")?.as_i64()?)))
-        });
-        Remembered { activity, ended: self.ended(), signed_out_at: self.signed_out_at() }
+        let activity = self.log.get(ACTIVITY_KEY).and_then(|line| Some(line.as_str()?.to_owned()));
+        Remembered {
+            activity: activity.unwrap_or_default(),
+            ended: self.ended(),
+            signed_out_at: self.signed_out_at(),
+            logout: self.last_logout(),
+        }
     }
 
     /// Remembers a logout of whatever the keychain holds: it did not answer, so it is not known what that is.
@@ -74,28 +82,31 @@ struct End {
     reason: EndReason,
 }
 
-/// What the log knows of earlier runs.
+/// What is known of earlier runs.
 pub(super) struct Remembered {
-    activity: Option<(String, Timestamp)>,
+    activity: String,
     ended: Vec<End>,
     signed_out_at: Option<Timestamp>,
+    /// What other processes have said of a logout: the log may have been lost.
+    logout: Option<Logout>,
 }
 
 impl Remembered {
     /// When the user of `sign_in` was last active.
     pub(super) fn activity(&self, sign_in: &SignInId) -> Option<Timestamp> {
-        self.activity.as_ref().filter(|(id, _)| id == sign_in.as_str()).map(|(_, at)| *at)
+        notes(&self.activity).find(|(_, whose)| *whose == sign_in.as_str()).map(|(at, _)| at)
     }
 
     /// When any user was last active.
     pub(super) fn last_activity(&self) -> Option<Timestamp> {
-        self.activity.as_ref().map(|(_, at)| *at)
+        notes(&self.activity).map(|(at, _)| at).max()
     }
 
     /// Why `record` is over, if its end was decided and only the keychain could not be told.
     pub(super) fn why_over(&self, record: &SessionRecord) -> Option<EndReason> {
         let remembered = self.ended.iter().find(|end| end.sign_in == record.sign_in).map(|end| end.reason);
-        let signed_out = self.signed_out_at.is_some_and(|at| record.started_at <= at);
+        let signed_out = self.signed_out_at.is_some_and(|at| record.started_at <= at)
+            || self.logout.as_ref().is_some_and(|logout| logout.ends(record));
         remembered.or(signed_out.then_some(EndReason::Logout))
     }
 }

@@ -62,11 +62,11 @@ impl Inner {
                 }
                 Err(error) => {
                     // Not "signed out": nobody knows (requirement A8).
-                    tracing::warn!(%error, "the session cannot be restored yet");
                     state.storage = Storage::Unavailable;
                     state.storage_error = Some(error.to_string());
                     state.phase = Phase::Restoring;
                     state.retries.restore.failed(Pace::after(&error), now, None, random);
+                    state.said.later(move || tracing::warn!(%error, "the session cannot be restored yet"));
                     None
                 }
             }
@@ -99,7 +99,7 @@ impl Inner {
         match stored {
             Stored::Nothing => state.phase = Phase::SignedOut(None),
             Stored::Unreadable(Unreadable::Corrupt) => {
-                tracing::warn!("the stored session is damaged and will be erased");
+                state.said.later(|| tracing::warn!("the stored session is damaged and will be erased"));
                 state.phase = Phase::SignedOut(Some(EndReason::StoreCorrupt));
                 state.storage_error = Some("what the keychain held was damaged and has been erased".into());
                 state.pending_erase = Some(PendingErase {
@@ -110,7 +110,9 @@ impl Inner {
                 });
             }
             Stored::Unreadable(Unreadable::FromTheFuture) => {
-                tracing::warn!("the stored session was written by a newer version; it is left alone");
+                state.said.later(|| {
+                    tracing::warn!("the stored session was written by a newer version; it is left alone");
+                });
                 state.phase = Phase::SignedOut(Some(EndReason::StoreCorrupt));
                 state.storage_error = Some(
                     "the stored session was written by a newer version of this app; it is kept until somebody \
@@ -235,25 +237,24 @@ impl Inner {
                 rotation: record.rotation,
             }
         };
-        let mut outcome = self.vault.commit(self.guard(generation), expect, record.clone()).await;
+        let (mut record, mut expect) = (record, expect);
+        let mut outcome = loop {
+            let outcome = self.vault.commit(self.guard(generation), expect, record.clone()).await;
+            match outcome {
+                // What stands there is what our refresh has spent, or a renewal by a process that did not know of it: ours
+                // goes on top, whatever the two say of their age.
+                Ok(Commit::Conflict(Stored::Session(there)))
+                    if there.sign_in == record.sign_in
+                        && self.still_live(generation, |live| live.is_superseded_by(&there)) == Ok(false) =>
+                {
+                    expect = Expect::Rotation { sign_in: there.sign_in, rotation: there.rotation };
+                    Arc::make_mut(&mut record).rotation = there.rotation.saturating_add(1);
+                }
+                outcome => break outcome,
+            }
+        };
         if let Ok(Commit::Conflict(there)) = &outcome {
             outcome = match there {
-                Stored::Session(there)
-                    if there.sign_in == record.sign_in
-                        && self.still_live(generation, |live| live.is_superseded_by(there)) == Ok(false) =>
-                {
-                    // A renewal by another process that did not know of our refresh: ours goes on top, next time.
-                    let above = there.rotation.saturating_add(1);
-                    let raised = self.update_live(generation, |state, _| {
-                        if let Some(live) = state.live_mut().filter(|live| live.record == record) {
-                            Arc::make_mut(&mut live.record).rotation = above;
-                        }
-                    });
-                    if raised.is_err() {
-                        tracing::debug!("the session ended while it was being stored");
-                    }
-                    return;
-                }
                 Stored::Unreadable(_) => {
                     Err(StoreError::Failed("a newer version of this app keeps its session there"))
                 }
@@ -268,10 +269,11 @@ impl Inner {
         }
         let random = self.random();
         let updated = self.update_live(generation, |state, now| {
-            if state.live().is_none_or(|live| live.record != record) {
+            let Some(live) = state.live_mut().filter(|live| live.record.tokens == record.tokens) else {
                 // The tokens moved on meanwhile; the next look stores those.
                 return false;
-            }
+            };
+            Arc::make_mut(&mut live.record).rotation = record.rotation;
             match outcome {
                 Ok(Commit::Written { replaced }) => {
                     if let Stored::Session(old) = replaced

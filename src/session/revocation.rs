@@ -93,8 +93,8 @@ impl Inner {
         let guard = self.guard(pending.generation);
         // Whoever has signed in since with an earlier time has shown that ours was wrong.
         let erase = match (pending.erase, self.last_logout()) {
-            (Erase::NotAfter(at, named), Some((noted, _))) if pending.by_user => {
-                Erase::NotAfter(at.min(noted), named)
+            (Erase::NotAfter(at, named), Some(noted)) if pending.by_user => {
+                Erase::NotAfter(at.min(noted.at), named)
             }
             (erase, _) => erase,
         };
@@ -121,9 +121,11 @@ impl Inner {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the ended session could not be erased yet");
                     state.storage_error = Some(error.to_string());
                     state.retries.erase.failed(Pace::after(&error), now, None, random);
+                    state.said.later(move || {
+                        tracing::warn!(%error, "the ended session could not be erased yet");
+                    });
                 }
             }
         });

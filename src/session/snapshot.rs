@@ -163,6 +163,9 @@ pub struct Diagnostics {
     /// How the last `authenticate` went.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_verify: Option<Exchange>,
+    /// How the last fetch of OTPless's keys went that a stored session needed to be verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_key_fetch: Option<Exchange>,
     /// How far the server's clock is ahead of this machine's, in milliseconds; 0 while under 5 s.
     pub clock_skew_ms: i64,
     /// Ended sessions OTPless could not be told about yet.

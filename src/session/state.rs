@@ -9,6 +9,7 @@ use super::{
     live::Live,
     peers::Heard,
     retry::{Retries, Retry},
+    said::Said,
     schedule::{Duty, HEARTBEAT_INTERVAL, Job, Now, Pace, When},
     snapshot::{Counters, EndReason, Exchange, Session, SessionStatus, Storage, UserClaims},
 };
@@ -90,7 +91,9 @@ pub(crate) struct State {
     pub(super) looked: Option<Now>,
     pub(crate) last_refresh: Option<Exchange>,
     pub(crate) last_verify: Option<Exchange>,
+    pub(crate) last_key_fetch: Option<Exchange>,
     pub(crate) counters: Counters,
+    pub(super) said: Said,
     published: Session,
 }
 
@@ -119,6 +122,8 @@ impl Default for State {
             looked: None,
             last_refresh: None,
             last_verify: None,
+            last_key_fetch: None,
+            said: Said::default(),
             counters: Counters::default(),
             published: Session::default(),
         }
@@ -217,7 +222,9 @@ impl State {
 
     /// The keychain did not take the session: it stays usable in memory and says so (rule 11).
     pub(crate) fn note_not_stored(&mut self, error: &StoreError, now: Now, random: u32) {
-        tracing::warn!(%error, "the session could not be stored and is kept in memory");
+        let why = error.clone();
+        self.said
+            .later(move || tracing::warn!(%why, "the session could not be stored and is kept in memory"));
         self.storage = Storage::Ephemeral;
         self.storage_error = Some(error.to_string());
         if let Some(live) = self.live_mut() {

@@ -11,7 +11,10 @@ use super::{
     schedule::{Duty, Job, Now, Pace},
     under_way::Running,
 };
-use crate::session::{snapshot::EndReason, state::Revoke};
+use crate::session::{
+    snapshot::{EndReason, Exchange},
+    state::Revoke,
+};
 
 /// Wall and monotonic time that drift apart by more than this in one sleep mean suspend or a changed clock.
 const JUMP: Duration = Duration::from_secs(5);
@@ -55,7 +58,7 @@ impl SessionManager {
                     () = tokio::time::sleep(sleep) => {}
                 },
             }
-            if jumped(now, inner.now()) {
+            if jumped(now, inner.now(), plan.sleep) {
                 tracing::debug!("the machine slept or its clock was changed");
                 settled_at = inner.now().monotonic + SETTLE;
                 inner.update_quietly(|state, _| state.retries.network_may_be_back(now.monotonic));
@@ -68,8 +71,13 @@ fn uses_network(duty: Duty) -> bool {
     matches!(duty, Duty::Start(Job::Refresh | Job::Keys | Job::Heartbeat | Job::Revoke))
 }
 
-fn jumped(before: Now, after: Now) -> bool {
-    u128::from(after.apart_from(before).unsigned_abs()) > JUMP.as_millis()
+/// Whether the machine slept, or its clock was set, while the loop was to sleep for `planned`. Where the monotonic clock
+/// goes on in a sleep (Windows) only the timer shows it, which was over long ago.
+fn jumped(before: Now, after: Now, planned: Option<Duration>) -> bool {
+    let overslept = planned.is_some_and(|planned| {
+        after.monotonic.saturating_sub(before.monotonic).saturating_sub(planned) > JUMP
+    });
+    overslept || u128::from(after.apart_from(before).unsigned_abs()) > JUMP.as_millis()
 }
 
 impl Inner {
@@ -123,6 +131,11 @@ impl Inner {
             if let Ok(fetched) = &fetched {
                 state.learn_server_time(fetched.server_date, now);
             }
+            // One that was not made, because there was one a moment ago, has come to nothing new.
+            if !matches!(&fetched, Ok(fetched) if !fetched.fetched) {
+                let error = fetched.as_ref().err().cloned();
+                state.last_key_fetch = Some(Exchange { at: now.wall, ok: error.is_none(), error });
+            }
             let Some(live) = state.live_mut().filter(|live| live.record == record) else { return };
             match verified {
                 Some(claims) => {
@@ -132,15 +145,44 @@ impl Inner {
                 }
                 None => {
                     live.key_is_gone |= fetched.as_ref().is_ok_and(|fetched| fetched.fetched);
-                    if let Err(error) = &fetched {
-                        tracing::warn!(%error, "the keys to verify the session could not be fetched");
-                    }
                     state.retries.keys.failed(Pace::Quick, now, None, random);
+                    if let Err(error) = fetched {
+                        state.said.later(move || {
+                            tracing::warn!(%error, "the keys to verify the session could not be fetched");
+                        });
+                    }
                 }
             }
         });
         if updated.is_err() {
             tracing::debug!("the session ended while its keys were being fetched");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// `wall` and `monotonic` in seconds.
+    fn at(wall: i64, monotonic: u64) -> Now {
+        Now { wall: Timestamp(wall * 1000), monotonic: Duration::from_secs(monotonic), unset: None }
+    }
+
+    #[test]
+    fn c10_a_sleep_is_noticed_whichever_clock_stands_still_in_it() {
+        let minute = Some(60 * SECOND);
+        assert!(!jumped(at(0, 0), at(60, 60), minute) && !jumped(at(0, 0), at(3, 3), minute));
+        assert!(!jumped(at(0, 0), at(65, 65), minute), "a busy machine is a little late");
+        assert!(jumped(at(0, 0), at(8 * 3600, 60), minute), "the monotonic clock stood still");
+        assert!(jumped(at(0, 0), at(8 * 3600, 8 * 3600), minute), "neither did, and the timer is late");
+        assert!(jumped(at(0, 0), at(-3600, 60), minute), "the clock was set back");
+        assert!(
+            !jumped(at(0, 0), at(8 * 3600, 8 * 3600), None),
+            "nothing was due: nobody knows, and nothing waits"
+        );
     }
 }

@@ -180,6 +180,8 @@ impl Inner {
                     Adopted::Settled => Ok(()),
                     // The verdict is about a token that another process has replaced: nothing was verified.
                     Adopted::Hidden(why) => Err(hidden(&why)),
+                    // Taken over, and due again.
+                    Adopted::Nothing if self.is_outdated(generation, record) => Ok(()),
                     Adopted::Nothing | Adopted::NotOurs => {
                         self.end(generation, EndReason::Revoked, Revoke::No);
                         Err(error.error)
@@ -239,9 +241,11 @@ impl Inner {
                 // What must not be lost is in the keychain. Counted on by ourselves, our tokens would pass for newer than
                 // those of another process that has refreshed meanwhile.
                 Err(error) => {
-                    tracing::debug!(%error, "a renewed session token is kept in memory only");
                     let record = SessionRecord { rotation: live.record.rotation, ..(*record).clone() };
                     live.set_tokens(Arc::new(record), Some(claims));
+                    state.said.later(move || {
+                        tracing::debug!(%error, "a renewed session token is kept in memory only");
+                    });
                 }
             }
         });

@@ -62,9 +62,11 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Vec<Revocation>, Unreadable> {
 /// changed anything.
 pub(crate) fn add(revocations: &mut Vec<Revocation>, new: Revocation) -> bool {
     if let Some(known) = revocations.iter_mut().find(|r| r.session_id == new.session_id) {
-        let surer = known.if_replaced && !new.if_replaced;
+        let before = known.clone();
         known.if_replaced &= new.if_replaced;
-        return surer;
+        // It may have been refreshed since.
+        known.expires_at = known.expires_at.max(new.expires_at);
+        return *known != before;
     }
     if revocations.len() >= MAX_REVOCATIONS {
         revocations.remove(0);
@@ -101,10 +103,10 @@ mod tests {
     }
     #[test]
     fn what_was_only_planned_gives_way_to_what_has_come_to_pass() {
-        let sure = Revocation { if_replaced: false, ..revocation(1) };
+        let sure = Revocation { if_replaced: false, expires_at: Timestamp(9), ..revocation(1) };
         let mut list = vec![revocation(1)];
         assert!(add(&mut list, sure.clone()));
         assert!(!add(&mut list, revocation(1)));
-        assert_eq!(list, [sure]);
+        assert_eq!(list, [sure], "with the later end: it was refreshed in between");
     }
 }

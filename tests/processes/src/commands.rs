@@ -1,6 +1,6 @@
 //! What a device process can be told to do.
 
-use std::{io::BufRead, sync::Arc};
+use std::{io::BufRead, path::PathBuf, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use tauri_plugin_otpless::{
     engine::{KeychainStore, SessionManager, SessionRecord, SessionStore, Slot},
 };
 use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
 use crate::{Device, described, say};
 
@@ -24,6 +25,8 @@ struct Command {
 enum What {
     /// What the SDK gave the page.
     StartSession { with: Value },
+    /// The same from a file, so that it never stands in a buffer of standard input.
+    StartSessionFrom { file: PathBuf },
     /// Buys a new session token now.
     Refresh,
     /// The user signs out.
@@ -91,6 +94,13 @@ async fn done(device: &Arc<Device>, what: What) -> Value {
     };
     match what {
         What::StartSession { with } => answered(device.manager().start_session(with).await),
+        What::StartSessionFrom { file } => {
+            let result = {
+                let bytes = Zeroizing::new(std::fs::read(file).expect("the sign-in result"));
+                serde_json::from_slice(&bytes).expect("it is JSON")
+            };
+            answered(device.manager().start_session(result).await)
+        }
         What::Refresh => answered(device.manager().refresh().await),
         What::Logout => answered(Ok(device.manager().logout().await)),
         What::Session => answered(Ok(device.manager().session().await)),

@@ -6,6 +6,7 @@
 //! when its input does, so it does not outlive the test that started it.
 
 mod api;
+mod bare;
 mod clock;
 mod commands;
 mod log;
@@ -19,13 +20,16 @@ use serde_json::{Value, json};
 use tauri_plugin_otpless::{
     Session,
     engine::{
-        ActivityLog, ClientApi, Clock, Expected, HttpClient, JwksVerifier, KeychainStore, Parts, Policy,
-        SessionManager,
+        ActivityLog, ClientApi, Clock, Expected, HttpClient, JwksVerifier, KeychainStore, MakeStore,
+        MemoryStore, Parts, Policy, SessionManager, Transport,
     },
 };
 use tokio::runtime::Handle;
 
-use crate::{api::WatchedApi, clock::MovedClock, log::FileLog, points::Points, store::WatchedStore};
+use crate::{
+    api::WatchedApi, bare::BareTransport, clock::MovedClock, log::FileLog, points::Points,
+    store::WatchedStore,
+};
 
 /// What a device is, and what its processes share.
 #[derive(Debug, Deserialize)]
@@ -43,6 +47,8 @@ struct Setup {
     clock: PathBuf,
     /// Only looks at the keychain, without an engine that could change it.
     witness: bool,
+    /// Without the keychain and the HTTP client: see [`bare`].
+    bare: bool,
 }
 
 /// Everything the commands work on.
@@ -61,7 +67,17 @@ async fn main() {
     let setup: Setup = serde_json::from_str(&argument).expect("a setup");
     let clock = Arc::new(MovedClock::new(&setup.clock));
     let points = Arc::new(Points::default());
-    let manager = (!setup.witness).then(|| engine(&setup, clock, points.clone()));
+    let manager = (!setup.witness).then(|| {
+        if setup.bare {
+            let store = MemoryStore::new();
+            engine(&setup, clock, points.clone(), || BareTransport, Box::new(move || Box::new(store.clone())))
+        } else {
+            let http = HttpClient::new().expect("an HTTP client");
+            let (service, store_points) = (setup.service.clone(), points.clone());
+            let keychain = move || WatchedStore::new(KeychainStore::new(&service), store_points.clone());
+            engine(&setup, clock, points.clone(), || http.clone(), Box::new(move || Box::new(keychain())))
+        }
+    });
     if let Some(manager) = &manager {
         tokio::spawn(tell_sessions(manager.clone()));
         tokio::spawn(manager.clone().run());
@@ -70,29 +86,30 @@ async fn main() {
 }
 
 /// The parts as the plugin puts them together, with points to stand still at between them.
-fn engine(setup: &Setup, clock: Arc<MovedClock>, points: Arc<Points>) -> SessionManager {
-    let http = HttpClient::new().expect("an HTTP client");
+fn engine<T: Transport>(
+    setup: &Setup,
+    clock: Arc<MovedClock>,
+    points: Arc<Points>,
+    transport: impl Fn() -> T,
+    make_store: MakeStore,
+) -> SessionManager {
     let url = |path: &str| format!("{}{path}", setup.url).parse().expect("a URL");
     let clock: Arc<dyn Clock> = clock;
     let log: Arc<dyn ActivityLog> = Arc::new(FileLog::new(&setup.directory));
     let verifier = JwksVerifier::new(
         Expected { issuer: "https://otpless.com".into(), app_id: setup.app_id.clone() },
         url("/.well-known/jwks"),
-        http.clone(),
+        transport(),
         clock.clone(),
         log.clone(),
         Arc::new(Handle::current()),
     );
-    let service = setup.service.clone();
-    let store_points = points.clone();
     SessionManager::new(Parts {
         policy: Policy::default(),
         clock,
-        api: Arc::new(WatchedApi::new(ClientApi::new(http, url(""), &setup.app_id), points)),
+        api: Arc::new(WatchedApi::new(ClientApi::new(transport(), url(""), &setup.app_id), points)),
         verifier: Arc::new(verifier),
-        make_store: Box::new(move || {
-            Box::new(WatchedStore::new(KeychainStore::new(&service), store_points.clone()))
-        }),
+        make_store,
         activity_log: log,
         lock_directory: Some(setup.directory.join("locks")),
         // No jitter: processes that never spread by themselves are the hardest on the lock.

@@ -454,7 +454,7 @@ impl Oracle {
     }
 
     fn check(&mut self, process: &str, session: &Session, slack: Duration, world: &World) {
-        let in_doubt = self.seen.values().any(|seen| !seen.time_known);
+        let in_doubt = self.seen.values().any(|seen| seen.alive && !seen.time_known);
         if let Some(user) = &session.user_id {
             self.appeared(user, world);
         }
@@ -481,6 +481,7 @@ impl Oracle {
                         let slack = slack + ACTIVITY_SLACK;
                         // Whoever does not know the time tells the others of activity by the wrong one.
                         if !in_doubt
+                            && !truth.noted_in_doubt
                             && (self.policy.inactivity_timeout)
                                 .is_some_and(|timeout| now > truth.last_active + timeout + slack)
                         {

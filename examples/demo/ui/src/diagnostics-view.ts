@@ -14,6 +14,7 @@ export function showDiagnostics(report: Diagnostics): void {
     ["Renewal due", at(report.nextRefreshAt)],
     ["Last renewal", exchange(report.lastRefresh)],
     ["Last check with OTPless", exchange(report.lastVerify)],
+    ["Last fetch of its keys", exchange(report.lastKeyFetch)],
     ["Clock difference", report.clockSkewMs === 0 ? "none" : `${(report.clockSkewMs / 1000).toFixed(1)} s`],
     ["Revocations waiting", String(report.pendingRevocations)],
     ["Revocations delivered", String(counters.revocationsDelivered)],

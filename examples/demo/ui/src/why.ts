@@ -20,9 +20,11 @@ function expired(session: Session, diagnostics: Diagnostics | undefined): Why | 
   if (session.status !== "stale") {
     return undefined;
   }
-  const last = diagnostics?.lastRefresh;
-  // A success is no reason: then the key set is missing, or the machine has just woken up.
-  if (!last || last.ok || !last.error) {
+  // The newest of the two is the reason. A success is none: then the machine has just woken up.
+  const { lastRefresh, lastKeyFetch } = diagnostics ?? {};
+  const forKeys = (lastKeyFetch?.at ?? 0) > (lastRefresh?.at ?? 0);
+  const last = forKeys ? lastKeyFetch : lastRefresh;
+  if (!last?.error) {
     return { cause: "waiting", sentences: ["It has not been tried to renew it yet; that is about to happen."] };
   }
   const { kind, message, code } = last.error;
@@ -30,7 +32,7 @@ function expired(session: Session, diagnostics: Diagnostics | undefined): Why | 
   return {
     cause: kind,
     sentences: [
-      `The last attempt to renew it, at ${moment(last.at)}, failed: ${said}${code === undefined ? "" : ` (${code})`}.`,
+      `The last attempt to ${forKeys ? "get the keys to check it with" : "renew it"}, at ${moment(last.at)}, failed: ${said}${code === undefined ? "" : ` (${code})`}.`,
       ADVICE[kind],
     ],
   };

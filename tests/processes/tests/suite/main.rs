@@ -9,5 +9,6 @@ mod concurrent;
 mod frozen;
 mod keychain;
 mod kills;
+mod memory;
 mod random_kills;
 mod support;

@@ -1,6 +1,7 @@
 //! What these tests share.
 
 mod desktop;
+mod memory;
 mod process;
 mod stage;
 

@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Desktop, PATIENCE};
+use super::{Desktop, PATIENCE, memory};
 
 /// Dropping it kills it, stopped or not.
 #[derive(Debug)]
@@ -140,6 +140,11 @@ impl Process {
     /// Ends it with SIGKILL.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("it is killed");
+    }
+
+    /// How often each of `needles` stands in its memory. Whoever asks has stopped it or knows that it is idle.
+    pub(crate) fn sightings(&self, needles: &[&str]) -> Vec<usize> {
+        memory::sightings(self.child.id().expect("it runs"), needles)
     }
 
     /// `STOP` or `CONT`.

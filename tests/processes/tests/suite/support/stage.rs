@@ -54,23 +54,30 @@ impl Stage {
 
     /// A process of the app.
     pub(crate) fn start(&self) -> Process {
-        self.process(false)
+        self.process(|_| ())
+    }
+
+    /// A process of the app with nothing in it but the engine.
+    pub(crate) fn start_bare(&self) -> Process {
+        self.process(|setup| setup["bare"] = true.into())
     }
 
     /// A process that only looks at the keychain.
     pub(crate) fn witness(&self) -> Process {
-        self.process(true)
+        self.process(|setup| setup["witness"] = true.into())
     }
 
-    fn process(&self, witness: bool) -> Process {
-        let setup = json!({
+    fn process(&self, change: impl FnOnce(&mut Value)) -> Process {
+        let mut setup = json!({
             "url": self.otpless.url(),
             "appId": self.otpless.settings().app_id,
             "service": "app.otpless.test.processes",
             "directory": self.desktop.app_directory(),
             "clock": self.clock(),
-            "witness": witness,
+            "witness": false,
+            "bare": false,
         });
+        change(&mut setup);
         Process::start(&self.desktop, &setup)
     }
 
