@@ -19,6 +19,10 @@ use crate::session::{
 /// Wall and monotonic time that drift apart by more than this in one sleep mean suspend or a changed clock.
 const JUMP: Duration = Duration::from_secs(5);
 
+/// Whether this system's monotonic clock goes on while the machine sleeps. Elsewhere a timer that was over long ago is one of a
+/// process that was stopped, which cures no network.
+const MONOTONIC_SLEEPS_NOT: bool = cfg!(windows);
+
 /// After a wake-up the network gets this long to come back before it is used.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -58,7 +62,7 @@ impl SessionManager {
                     () = tokio::time::sleep(sleep) => {}
                 },
             }
-            if jumped(now, inner.now(), plan.sleep) {
+            if jumped(now, inner.now(), plan.sleep.filter(|_| MONOTONIC_SLEEPS_NOT)) {
                 tracing::debug!("the machine slept or its clock was changed");
                 settled_at = inner.now().monotonic + SETTLE;
                 inner.update_quietly(|state, _| state.retries.network_may_be_back(now.monotonic));
@@ -71,8 +75,8 @@ fn uses_network(duty: Duty) -> bool {
     matches!(duty, Duty::Start(Job::Refresh | Job::Keys | Job::Heartbeat | Job::Revoke))
 }
 
-/// Whether the machine slept, or its clock was set, while the loop was to sleep for `planned`. Where the monotonic clock
-/// goes on in a sleep (Windows) only the timer shows it, which was over long ago.
+/// Whether the machine slept, or its clock was set, since `before`. Where the monotonic clock goes on in a sleep only the timer
+/// shows it, which was for `planned` and over long ago.
 fn jumped(before: Now, after: Now, planned: Option<Duration>) -> bool {
     let overslept = planned.is_some_and(|planned| {
         after.monotonic.saturating_sub(before.monotonic).saturating_sub(planned) > JUMP

@@ -588,6 +588,8 @@ impl Oracle {
                 truth.clock_moved || in_doubt || self.policy.max_lifetime.is_some_and(|max| age >= max)
             }
             Some(EndReason::Expired) if now + CLOCK_SLACK >= truth.refresh_expires => true,
+            // What was damaged may have been another process's newer tokens.
+            Some(EndReason::Revoked | EndReason::Expired) if truth.damaged => true,
             // The service has the session, and what the device holds of it is refused or has expired: it was lost.
             Some(EndReason::Revoked | EndReason::Expired) => {
                 if let Some(cause) = lost {
