@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 macro_rules! secret {
     ($(#[$doc:meta])* $name:ident) => {
@@ -61,6 +61,18 @@ secret! {
 secret! {
     /// The refresh JWT: RS256, long-lived, buys a new session token. Never leaves the core.
     RefreshToken
+}
+
+/// How much of the stack is overwritten: an eighth of a thread's, several times what the keychains' libraries were seen to use.
+const STACK_WIPED: usize = 256 * 1024;
+
+/// Overwrites the stack below the caller, where a library that is not ours has worked with a secret. A thread's stack outlives
+/// its calls by hours, and what it held with it. Libraries leave copies on the heap as well; out of reach from here.
+#[inline(never)]
+pub(crate) fn wipe_stack() {
+    let mut below = [0_u8; STACK_WIPED];
+    below.zeroize();
+    std::hint::black_box(&below);
 }
 
 /// The three values together, as a sign-in or a refresh hands them out.

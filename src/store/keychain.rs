@@ -7,6 +7,7 @@ use keyring_core::{CredentialStore, Entry, Error as KeyringError};
 use zeroize::Zeroizing;
 
 use super::{SessionStore, Slot, StoreError};
+use crate::secret::wipe_stack;
 
 /// The keychain entries of one app.
 ///
@@ -70,7 +71,11 @@ impl KeychainStore {
             none => none.insert(Connection { store: connect()?, instance: Instance::running()? }),
         };
         let entry = connection.store.build(&self.service, slot.user(), Some(&modifiers()))?;
-        connection.instance.attend(move || operation(&entry))
+        connection.instance.attend(move || {
+            let outcome = operation(&entry);
+            wipe_stack();
+            outcome
+        })
     }
 }
 

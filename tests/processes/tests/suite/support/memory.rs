@@ -7,14 +7,16 @@ use std::{
 
 use memchr::memmem;
 
-/// Read at once; overlapping by more than the longest needle.
-const CHUNK: usize = 1 << 20;
-const OVERLAP: usize = 4096;
+const PAGE: u64 = 4096;
+
+/// The bit of a `pagemap` entry that says that there is such a page in memory; the one below, that it was swapped out.
+const PRESENT_OR_SWAPPED: u64 = 0b11 << 62;
 
 /// How often each of `needles` stands in the writable memory of `process`, as it is or in UTF-16.
 pub(super) fn sightings(process: u32, needles: &[&str]) -> Vec<usize> {
+    let file = |name: &str| File::open(format!("/proc/{process}/{name}")).expect("a child may be looked at");
     let maps = fs::read_to_string(format!("/proc/{process}/maps")).expect("the process runs");
-    let memory = File::open(format!("/proc/{process}/mem")).expect("the memory of a child may be read");
+    let (memory, pagemap) = (file("mem"), file("pagemap"));
     let forms: Vec<[Vec<u8>; 2]> = needles
         .iter()
         .map(|needle| {
@@ -22,26 +24,22 @@ pub(super) fn sightings(process: u32, needles: &[&str]) -> Vec<usize> {
         })
         .collect();
     let mut found = vec![0; needles.len()];
-    let mut chunk = vec![0; CHUNK + OVERLAP];
     for (start, end) in maps.lines().filter_map(writable) {
-        let mut at = start;
-        while at < end {
-            let length = chunk.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-            // A stretch that cannot be read is a guard page or has just been unmapped.
-            if let Ok(read) = memory.read_at(&mut chunk[..length], at) {
+        for (start, end) in touched(&pagemap, start, end) {
+            let mut stretch = vec![0; usize::try_from(end - start).expect("an address space")];
+            // A stretch that cannot be read has just been unmapped.
+            if memory.read_exact_at(&mut stretch, start).is_ok() {
                 for (count, forms) in found.iter_mut().zip(&forms) {
-                    for form in forms {
-                        // What begins in the overlap is counted with the next chunk.
-                        *count += memmem::find_iter(&chunk[..read], form).filter(|at| *at < CHUNK).count();
-                    }
+                    *count +=
+                        forms.iter().map(|form| memmem::find_iter(&stretch, form).count()).sum::<usize>();
                 }
             }
-            at += CHUNK as u64;
         }
     }
     found
 }
 
+/// The range of a mapping that can be written to.
 fn writable(line: &str) -> Option<(u64, u64)> {
     let (range, rest) = line.split_once(' ')?;
     if !rest.starts_with("rw") {
@@ -49,4 +47,25 @@ fn writable(line: &str) -> Option<(u64, u64)> {
     }
     let (start, end) = range.split_once('-')?;
     Some((u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?))
+}
+
+/// The stretches between `start` and `end` that hold anything: most of a thread's stack was never used.
+fn touched(pagemap: &File, start: u64, end: u64) -> Vec<(u64, u64)> {
+    let pages = usize::try_from((end - start) / PAGE).expect("an address space");
+    let mut entries = vec![0; 8 * pages];
+    if pagemap.read_exact_at(&mut entries, start / PAGE * 8).is_err() {
+        return vec![(start, end)];
+    }
+    let mut stretches: Vec<(u64, u64)> = Vec::new();
+    for (entry, at) in entries.chunks_exact(8).zip((start..end).step_by(PAGE as usize)) {
+        let entry = u64::from_ne_bytes(entry.try_into().expect("eight bytes"));
+        if entry & PRESENT_OR_SWAPPED == 0 {
+            continue;
+        }
+        match stretches.last_mut() {
+            Some((_, last)) if *last == at => *last += PAGE,
+            _ => stretches.push((at, at + PAGE)),
+        }
+    }
+    stretches
 }
