@@ -55,6 +55,26 @@ secret! {
 
 secret! {
     /// The session JWT: RS256, short-lived, proves the session offline.
+    ///
+    /// It can be neither printed nor serialised:
+    ///
+    /// ```compile_fail
+    /// let token = tauri_plugin_otpless::SessionToken::from("h.p.s");
+    /// println!("{}", token);
+    /// ```
+    ///
+    /// ```compile_fail
+    /// let token = tauri_plugin_otpless::SessionToken::from("h.p.s");
+    /// let json = serde_json::to_string(&token).unwrap();
+    /// ```
+    ///
+    /// but for whoever says so:
+    ///
+    /// ```
+    /// let token = tauri_plugin_otpless::SessionToken::from("h.p.s");
+    /// println!("{}", token.expose());
+    /// let json = serde_json::to_string(token.expose()).unwrap();
+    /// ```
     SessionToken
 }
 
@@ -89,6 +109,14 @@ pub struct Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // D1, A2: a compiler that finds one of these does not get past this line.
+    static_assertions::assert_not_impl_any!(SessionId: serde::Serialize, std::fmt::Display, AsRef<str>);
+    static_assertions::assert_not_impl_any!(SessionToken: serde::Serialize, std::fmt::Display, AsRef<str>);
+    static_assertions::assert_not_impl_any!(RefreshToken: serde::Serialize, std::fmt::Display, AsRef<str>);
+    static_assertions::assert_not_impl_any!(Tokens: serde::Serialize, std::fmt::Display);
+    static_assertions::assert_not_impl_any!(crate::jwt::Claims: serde::Serialize, std::fmt::Display);
+    static_assertions::assert_not_impl_any!(crate::store::record::SessionRecord: serde::Serialize);
 
     #[test]
     fn a2_debug_of_every_secret_is_redacted() {

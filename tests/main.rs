@@ -6,6 +6,7 @@
 mod bad_input;
 mod clocks;
 mod contract;
+mod dialects;
 mod endings;
 mod ipc;
 mod keychain;
