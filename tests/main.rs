@@ -7,6 +7,7 @@ mod bad_input;
 mod clocks;
 mod contract;
 mod endings;
+mod forgeries;
 mod ipc;
 mod keychain;
 mod life;
