@@ -6,10 +6,13 @@
 mod bad_input;
 mod clocks;
 mod contract;
+mod discovery;
 mod endings;
 mod forgeries;
 mod ipc;
+mod jwt_crate;
 mod keychain;
+mod keys;
 mod life;
 mod peers;
 mod refresh;

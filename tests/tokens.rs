@@ -1,15 +1,15 @@
 //! What a token may say: the claims, once the signature holds. Forged tokens are in `forgeries`, keys in `keys`.
 
 use serde_json::json;
-use tauri_plugin_otpless::engine::{Timestamp, TokenVerifier};
+use tauri_plugin_otpless::engine::{Clock, Timestamp};
 
-use crate::support::Judge;
+use crate::support::{Device, Judge};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_genuine_token_is_read_in_full() {
     let judge = Judge::new().await;
     let token = judge.device.control.mint(judge.claims.clone(), judge.header());
-    let claims = judge.verifier.verify(&token).unwrap();
+    let claims = judge.verdict(&token).unwrap();
     assert_eq!(claims.user_id(), judge.claims["userId"]);
     assert_eq!(claims.session_id(), judge.claims["sub"]);
     assert_eq!(claims.phone_number(), judge.claims["phone_number"].as_str());
@@ -38,6 +38,55 @@ async fn b5_times_must_be_whole_seconds_and_exp_must_be_there() {
             assert!(!judge.accepts(|c| c[claim] = bad.clone()), "{claim} = {bad}");
         }
     }
+}
+
+/// As they stand in the token: what Rust's JSON would not write.
+#[tokio::test(flavor = "multi_thread")]
+async fn b5_a_time_is_written_in_digits() {
+    let judge = Judge::new().await;
+    let header = judge.header().to_string();
+    let with = |claim: &str, text: &str| {
+        let mut claims = judge.claims.clone();
+        claims[claim] = "TIME".into();
+        claims.to_string().replace("\"TIME\"", text)
+    };
+    for claim in ["exp", "nbf", "iat"] {
+        for good in ["1700000000", "0", "253402300799"] {
+            assert!(judge.verdict_on(&header, &with(claim, good)).is_ok(), "{claim} = {good}");
+        }
+        for bad in [
+            "253402300800",
+            "18446744073709551615",
+            "18446744073709551616",
+            "99999999999999999999999999999999999999999999",
+            "-9223372036854775808",
+            "-0",
+            "-0.0",
+            "1700000000.0",
+            "1.7e9",
+            "1e400",
+            "01700000000",
+            "+1700000000",
+            "0x65000000",
+            "NaN",
+            "Infinity",
+            "\"\"",
+            "[1700000000]",
+            "[]",
+        ] {
+            assert!(judge.verdict_on(&header, &with(claim, bad)).is_err(), "{claim} = {bad}");
+        }
+    }
+}
+
+/// A session begins also on a machine that has lost its clock: the server says what time it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn b5_a_sign_in_on_a_machine_before_1970_works() {
+    let device = Device::new().await;
+    device.clock_is_set(-60 * 366 * 24 * 60 * 60);
+    assert!(device.clock.now() < Timestamp(0));
+    let (app, issued) = device.signed_in().await;
+    assert_eq!(app.current().user_id, Some(issued.user_id));
 }
 
 #[tokio::test(flavor = "multi_thread")]
