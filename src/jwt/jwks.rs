@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn b11_hostile_key_sets_are_bounded() {
         let named = |n: usize| jwk(|key| key["kid"] = n.to_string().into());
-        assert_eq!(accepted((0..10_000).map(named).collect()), MAX_KEYS);
+        assert_eq!(accepted((0..10_000).map(named).collect()), 32);
         // An id that is given twice takes no place from others, and is not forgotten when the places are taken.
         let twice = (0..MAX_KEYS).map(named).chain([named(3), named(MAX_KEYS)]);
         assert_eq!(accepted(twice.collect()), MAX_KEYS - 1);
