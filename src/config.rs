@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     error::{Error, Result},
+    jwt::KeySource,
     session::activity::Policy,
 };
 
@@ -41,6 +42,11 @@ pub struct Config {
     /// can change the keys can forge sessions.
     #[serde(default, deserialize_with = "fields::jwks_url")]
     pub jwks_url: Option<String>,
+    /// URL of the issuer's `openid-configuration`, instead of `jwksUrl`: the key set is where its `jwks_uri` says; off.
+    /// The same rules hold for it and for the `jwks_uri`, and its `issuer` must equal ours to the letter: whoever could
+    /// put another document in its place could put other keys in the place of OTPless's.
+    #[serde(default, deserialize_with = "fields::discovery_url")]
+    pub discovery_url: Option<String>,
     /// The `iss` every token must carry, to the letter; `https://otpless.com`.
     #[serde(default, deserialize_with = "fields::issuer")]
     pub issuer: Option<String>,
@@ -75,6 +81,7 @@ mod fields {
     field!(app_id, "appId", String, "a string");
     field!(api_url, "apiUrl", String, "a string");
     field!(jwks_url, "jwksUrl", String, "a string");
+    field!(discovery_url, "discoveryUrl", String, "a string");
     field!(issuer, "issuer", String, "a string");
     field!(inactivity_timeout, "inactivityTimeout", u64, "a whole number of seconds");
     field!(inactivity_warning, "inactivityWarning", u64, "a whole number of seconds");
@@ -88,6 +95,7 @@ impl Config {
             app_id: over.app_id.or(self.app_id),
             api_url: over.api_url.or(self.api_url),
             jwks_url: over.jwks_url.or(self.jwks_url),
+            discovery_url: over.discovery_url.or(self.discovery_url),
             issuer: over.issuer.or(self.issuer),
             inactivity_timeout: over.inactivity_timeout.or(self.inactivity_timeout),
             inactivity_warning: over.inactivity_warning.or(self.inactivity_warning),
@@ -101,7 +109,7 @@ impl Config {
 pub(crate) struct Settings {
     pub(crate) app_id: String,
     pub(crate) api_url: Url,
-    pub(crate) jwks_url: Url,
+    pub(crate) keys: KeySource,
     pub(crate) issuer: String,
     pub(crate) policy: Policy,
 }
@@ -140,8 +148,8 @@ impl TryFrom<Config> for Settings {
         let max_lifetime = seconds("maxLifetime", config.max_lifetime)?;
         Ok(Self {
             app_id,
-            api_url: url("apiUrl", config.api_url.as_deref().unwrap_or(DEFAULT_API_URL))?,
-            jwks_url: url("jwksUrl", config.jwks_url.as_deref().unwrap_or(DEFAULT_JWKS_URL))?,
+            api_url: setting("apiUrl", config.api_url.as_deref().unwrap_or(DEFAULT_API_URL))?,
+            keys: key_source(config.jwks_url.as_deref(), config.discovery_url.as_deref())?,
             issuer,
             policy: Policy {
                 inactivity_timeout,
@@ -169,31 +177,45 @@ fn seconds(key: &str, value: Option<u64>) -> Result<Option<Duration>> {
     }
 }
 
-fn url(key: &str, value: &str) -> Result<Url> {
-    let url = Url::parse(value).map_err(|_| refused(key, &format!("is not a URL: {value:?}")))?;
+fn key_source(jwks_url: Option<&str>, discovery_url: Option<&str>) -> Result<KeySource> {
+    match (jwks_url, discovery_url) {
+        (Some(_), Some(_)) => Err(refused(
+            "discoveryUrl",
+            "and plugins.otpless.jwksUrl are both set, and only one can say where the keys are; leave one out",
+        )),
+        (None, Some(discovery)) => Ok(KeySource::Discovery(setting("discoveryUrl", discovery)?)),
+        (key_set, None) => Ok(KeySource::KeySet(setting("jwksUrl", key_set.unwrap_or(DEFAULT_JWKS_URL))?)),
+    }
+}
+
+fn setting(key: &str, value: &str) -> Result<Url> {
+    url(&format!("plugins.otpless.{key}"), value)
+}
+
+/// The URL that goes by `name`, if it is one to which tokens and questions for keys may go (requirement E1).
+pub(crate) fn url(name: &str, value: &str) -> Result<Url> {
+    let refused = |why: &str| Error::invalid_config(format!("{name} {why}"));
+    let url = Url::parse(value).map_err(|_| refused(&format!("is not a URL: {value:?}")))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(refused(key, "carries a user name or password, which would end up in logs"));
+        return Err(refused("carries a user name or password, which would end up in logs"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(refused(key, "carries a query or fragment, which no call would keep"));
+        return Err(refused("carries a query or fragment, which no call would keep"));
     }
     let local = match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => return Err(refused(key, &format!("names no host: {value:?}"))),
+        None => return Err(refused(&format!("names no host: {value:?}"))),
     };
     match url.scheme() {
         "https" => Ok(url),
         "http" if local => Ok(url),
-        "http" => Err(refused(
-            key,
-            &format!(
-                "is plain http to {:?}; tokens travel there, so only loopback addresses may be http",
-                url.host_str().unwrap_or_default()
-            ),
-        )),
-        scheme => Err(refused(key, &format!("has the scheme {scheme:?}; it must be https"))),
+        "http" => Err(refused(&format!(
+            "is plain http to {:?}; tokens travel there, so only loopback addresses may be http",
+            url.host_str().unwrap_or_default()
+        ))),
+        scheme => Err(refused(&format!("has the scheme {scheme:?}; it must be https"))),
     }
 }
 
@@ -212,7 +234,8 @@ mod tests {
     fn an_app_id_is_enough_and_the_defaults_are_the_documented_ones() {
         let settings = settings(json!({"appId": "APP1"})).unwrap();
         assert_eq!(settings.api_url.as_str(), "https://api.otpless.com/");
-        assert_eq!(settings.jwks_url.as_str(), "https://otpless.com/.well-known/jwks");
+        let key_set = "https://otpless.com/.well-known/jwks".parse().unwrap();
+        assert_eq!(settings.keys, KeySource::KeySet(key_set));
         assert_eq!(settings.issuer, "https://otpless.com");
         assert_eq!(settings.policy, Policy::default());
     }
@@ -240,6 +263,7 @@ mod tests {
             ("apiUrl", json!("https://user:pw@api.otpless.com")),
             ("apiUrl", json!("https://api.otpless.com?x=1")),
             ("jwksUrl", json!("http://otpless.com/.well-known/jwks")),
+            ("discoveryUrl", json!("http://otpless.com/.well-known/openid-configuration")),
             ("issuer", json!("")),
             ("inactivityTimeout", json!(0)),
             ("inactivityTimeout", json!(29)),
@@ -255,6 +279,7 @@ mod tests {
         for (key, value) in [
             ("appId", json!(5)),
             ("apiUrl", json!({})),
+            ("discoveryUrl", json!(true)),
             ("inactivityTimeout", json!(-5)),
             ("inactivityTimeout", json!("900")),
             ("maxLifetime", json!(1.5)),
@@ -275,6 +300,22 @@ mod tests {
         {
             assert!(settings(json!({"appId": "A", "apiUrl": local})).is_ok(), "{local}");
         }
+    }
+
+    #[test]
+    fn b11_keys_come_from_one_place() {
+        let discovery = "https://otpless.com/.well-known/openid-configuration";
+        let settings_with = |config| settings(config).map(|settings| settings.keys);
+        assert_eq!(
+            settings_with(json!({"appId": "A", "discoveryUrl": discovery})),
+            Ok(KeySource::Discovery(discovery.parse().unwrap()))
+        );
+        let both = json!({"appId": "A", "discoveryUrl": discovery, "jwksUrl": "https://otpless.com/keys"});
+        let error = settings_with(both).unwrap_err();
+        assert!(
+            error.contains("plugins.otpless.discoveryUrl") && error.contains("plugins.otpless.jwksUrl"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub mod engine {
             transport::{Request, Response, Transport, Unreachable},
         },
         clock::{Clock, SystemClock, Timestamp},
-        jwt::{Claims, Expected, Fetched, JwksVerifier, TokenVerifier, Unverified},
+        jwt::{Claims, Expected, Fetched, JwksVerifier, KeySource, TokenVerifier, Unverified},
         runtime::{Job, Runtime, Serial},
         secret::{RefreshToken, SessionId, SessionToken, Tokens},
         session::{MakeStore, Parts, SessionManager, activity::Policy},
@@ -126,6 +126,14 @@ impl Builder {
     #[must_use]
     pub fn jwks_url(mut self, url: impl Into<String>) -> Self {
         self.config.jwks_url = Some(url.into());
+        self
+    }
+
+    /// URL of the issuer's `openid-configuration`, which says where the key set is; `plugins.otpless.discoveryUrl`, off by
+    /// default. Not together with [`jwks_url`](Self::jwks_url).
+    #[must_use]
+    pub fn discovery_url(mut self, url: impl Into<String>) -> Self {
+        self.config.discovery_url = Some(url.into());
         self
     }
 
@@ -228,7 +236,7 @@ fn start<R: Runtime>(
     };
     let verifier = JwksVerifier::new(
         jwt::Expected { issuer: settings.issuer, app_id: settings.app_id.clone() },
-        settings.jwks_url,
+        settings.keys,
         http.clone(),
         clock.clone(),
         activity_log.clone(),

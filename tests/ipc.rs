@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use otpless_local::{OtplessLocal, Settings, SignIn};
+use otpless_local::{Operation, OtplessLocal, Settings, SignIn};
 use serde_json::{Value, json};
 use tauri::{
     App, Listener, WebviewWindow, WebviewWindowBuilder,
@@ -83,8 +83,12 @@ fn context(config: Value, permissions: Value) -> (tauri::Context<MockRuntime>, S
 }
 
 fn open(url: &str, permissions: Value) -> Page {
+    let jwks_url = format!("{url}/.well-known/jwks");
+    open_with(json!({"appId": "DEMOAPP00000000000001", "apiUrl": url, "jwksUrl": jwks_url}), permissions)
+}
+
+fn open_with(config: Value, permissions: Value) -> Page {
     require_keychain();
-    let config = json!({"appId": "DEMOAPP00000000000001", "apiUrl": url, "jwksUrl": format!("{url}/.well-known/jwks")});
     let (context, identifier) = context(config, permissions);
     let app = mock_builder()
         .plugin(tauri_plugin_store::Builder::default().build())
@@ -288,4 +292,19 @@ fn rust_code_sees_the_same_session_as_the_page() {
     let issued = server.state().sign_in(SignIn { phone: Some("919876543210".into()), ..SignIn::default() });
     let session = tauri::async_runtime::block_on(page.app.otpless().start_session(issued.mobile())).unwrap();
     assert_eq!(page.invoke("get_session", json!({})).unwrap(), serde_json::to_value(session).unwrap());
+}
+
+#[test]
+fn b11_an_app_finds_the_keys_where_its_discovery_url_says() {
+    let server = server();
+    let url = server.url();
+    let discovery_url = format!("{url}/.well-known/openid-configuration");
+    let config = json!({"appId": "DEMOAPP00000000000001", "apiUrl": url, "discoveryUrl": discovery_url});
+    let page = open_with(config, all());
+    let who = SignIn { phone: Some("919876543210".into()), ..SignIn::default() };
+    let result = server.state().sign_in(who).web();
+    let session = page.invoke("start_session", json!({ "result": result })).unwrap();
+    assert_eq!(session["status"], "active");
+    let asked = |operation| server.state().count(operation);
+    assert_eq!((asked(Operation::OpenidConfiguration), asked(Operation::Jwks)), (1, 1));
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     BoxFuture,
     error::{Error, Result},
-    jwt::verify::MAX_TOKEN_BYTES,
+    jwt::MAX_TOKEN_BYTES,
     secret::{RefreshToken, SessionId, SessionToken},
 };
 

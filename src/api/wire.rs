@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::{ApiError, Refreshed, Verdict, transport::Response};
 use crate::{
     error::{Error, ErrorKind},
-    jwt::verify::MAX_TOKEN_BYTES,
+    jwt::MAX_TOKEN_BYTES,
     secret::{RefreshToken, SessionId, SessionToken},
 };
 

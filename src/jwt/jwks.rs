@@ -7,19 +7,20 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
-use reqwest::{Method, header::HeaderMap};
-use serde_json::{Value, json};
+use reqwest::{Method, Url, header::HeaderMap};
+use serde_json::json;
 
 use super::{
-    Claims, Fetched, TokenVerifier, Unverified, strict_json,
+    Claims, Fetched, TokenVerifier, Unverified,
+    discovery::{self, KeySource},
+    jwk::RsaKey,
+    strict_json,
     verify::{self, Expected},
 };
 use crate::{
     BoxFuture,
     activity_log::ActivityLog,
-    api::transport::{Request, Transport},
+    api::transport::{Request, Response, Transport},
     clock::{Clock, Timestamp},
     error::{Error, ErrorKind, Result},
     runtime::Runtime,
@@ -47,62 +48,9 @@ pub(crate) const MAX_KEY_SET_BYTES: usize = 256 * 1024;
 
 const LOG_KEY: &str = "jwks";
 
-/// An RSA public key that passed the policy of requirement B3.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RsaKey {
-    n: Arc<[u8]>,
-    e: Arc<[u8]>,
-}
-
-impl RsaKey {
-    pub(crate) fn modulus(&self) -> &[u8] {
-        &self.n
-    }
-
-    pub(crate) fn exponent(&self) -> &[u8] {
-        &self.e
-    }
-
-    /// `None` if the key may not be used to verify RS256.
-    fn from_jwk(raw: &Value) -> Option<(String, Self)> {
-        const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
-        // A private key in a public set has leaked: nothing signed with it proves anything.
-        if PRIVATE.iter().any(|member| raw.get(member).is_some()) {
-            return None;
-        }
-        let jwk: Jwk = serde_json::from_value(raw.clone()).ok()?;
-        let AlgorithmParameters::RSA(rsa) = &jwk.algorithm else { return None };
-        if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature))
-            || !matches!(jwk.common.key_algorithm, None | Some(KeyAlgorithm::RS256))
-            || jwk.common.key_operations.as_ref().is_some_and(|ops| !ops.contains(&KeyOperations::Verify))
-        {
-            return None;
-        }
-        let n = unsigned(&rsa.n)?;
-        let e = unsigned(&rsa.e)?;
-        let bits = n.len() * 8 - n.first()?.leading_zeros() as usize;
-        if bits < 2048 || e != [1, 0, 1] {
-            return None;
-        }
-        let kid = jwk.common.key_id.filter(|kid| !kid.is_empty())?;
-        Some((kid, Self { n: n.into(), e: e.into() }))
-    }
-
-    fn to_jwk(&self, kid: &str) -> Value {
-        json!({"kty": "RSA", "kid": kid, "alg": "RS256", "use": "sig",
-               "n": URL_SAFE_NO_PAD.encode(&self.n), "e": URL_SAFE_NO_PAD.encode(&self.e)})
-    }
-}
-
-fn unsigned(encoded: &str) -> Option<Vec<u8>> {
-    let bytes = URL_SAFE_NO_PAD.decode(encoded).ok()?;
-    let first = bytes.iter().position(|b| *b != 0)?;
-    Some(bytes[first..].to_vec())
-}
-
 /// Reads a key set. `None` if it is not one; keys that break the policy, or share their id with another, are left
 /// out: a name that means two things means nothing.
-fn parse(document: &[u8]) -> Option<HashMap<String, RsaKey>> {
+pub(super) fn parse(document: &[u8]) -> Option<HashMap<String, RsaKey>> {
     let set = strict_json::object(document).ok()?;
     let mut keys: HashMap<String, Option<RsaKey>> = HashMap::new();
     for raw in set.get("keys")?.as_array()? {
@@ -120,20 +68,26 @@ fn parse(document: &[u8]) -> Option<HashMap<String, RsaKey>> {
 struct Keys {
     by_id: HashMap<String, RsaKey>,
     fetched_at: Option<Timestamp>,
-    /// When they were fetched in this run, by the monotonic clock; `None` for kept ones.
+    /// When they were fetched in this run, by [`steady`]; `None` for kept ones.
     first_hand: Option<Duration>,
     /// Monotonic, so that a wrong wall clock cannot turn the cooldown off.
     next_fetch: Option<Duration>,
 }
 
-/// The real [`TokenVerifier`]: RS256 with the keys of one configured key set.
+/// A clock that nobody sets. Where the machine has none that goes on in a sleep, the sleep is not counted: the tokens whose
+/// keys would be too old after it have times of their own.
+fn steady(clock: &dyn Clock) -> Duration {
+    clock.unset().unwrap_or_else(|| clock.monotonic())
+}
+
+/// The real [`TokenVerifier`]: RS256 with the keys of one configured source.
 #[derive(Clone, Debug)]
 pub struct JwksVerifier(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     expected: Expected,
-    url: reqwest::Url,
+    source: KeySource,
     transport: Box<dyn Transport>,
     clock: Arc<dyn Clock>,
     log: Arc<dyn ActivityLog>,
@@ -143,19 +97,21 @@ struct Inner {
 }
 
 impl JwksVerifier {
-    /// A verifier with the keys of the set at `url`; those remembered in `log` are used until they are too old.
+    /// A verifier with the keys of `source`; those remembered in `log` are used until they are too old. A URL alone is
+    /// that of a key set.
     pub fn new(
         expected: Expected,
-        url: reqwest::Url,
+        source: impl Into<KeySource>,
         transport: impl Transport,
         clock: Arc<dyn Clock>,
         log: Arc<dyn ActivityLog>,
         runtime: Arc<dyn Runtime>,
     ) -> Self {
-        let keys = Keys::from_log(&*log, &url).unwrap_or_default();
+        let source = source.into();
+        let keys = Keys::from_log(&*log, source.url()).unwrap_or_default();
         Self(Arc::new(Inner {
             expected,
-            url,
+            source,
             transport: Box::new(transport),
             clock,
             log,
@@ -167,7 +123,7 @@ impl JwksVerifier {
 }
 
 impl Keys {
-    fn from_log(log: &dyn ActivityLog, url: &reqwest::Url) -> Option<Self> {
+    fn from_log(log: &dyn ActivityLog, url: &Url) -> Option<Self> {
         let saved = log.get(LOG_KEY)?;
         // Keys of another service must not outlive a change of the setting.
         if saved.get("url")?.as_str()? != url.as_str() {
@@ -190,31 +146,26 @@ impl Inner {
 
     fn find(&self, kid: &str) -> Option<RsaKey> {
         let keys = self.lock();
-        let by_wall = keys.age(self.clock.now());
-        // A clock that is put right must not make keys too old that came a moment ago.
-        let awake = keys.first_hand.map(|at| self.clock.monotonic().saturating_sub(at));
-        let fresh = by_wall.into_iter().chain(awake).min().is_some_and(|age| age <= KEY_MAX_AGE);
-        keys.by_id.get(kid).filter(|_| fresh).cloned()
+        // Kept keys have only the wall clock's word. For the others it does not count: put right, it must not make keys
+        // too old that came a moment ago, and put back, it must not keep them young.
+        let age = match keys.first_hand {
+            Some(fetched) => Some(steady(&*self.clock).saturating_sub(fetched)),
+            None => keys.age(self.clock.now()),
+        };
+        keys.by_id.get(kid).filter(|_| age.is_some_and(|age| age <= KEY_MAX_AGE)).cloned()
+    }
+
+    fn is_cooling(&self) -> bool {
+        self.lock().next_fetch.is_some_and(|next| self.clock.monotonic() < next)
     }
 
     async fn fetch(&self) -> Result<Fetched> {
-        let request = Request {
-            method: Method::GET,
-            url: self.url.clone(),
-            headers: HeaderMap::new(),
-            body: None,
-            limit: MAX_KEY_SET_BYTES,
-        };
-        let response = self.transport.call(request).await;
-        let now = self.clock.monotonic();
-        let outcome = response.and_then(|response| match parse(&response.body) {
-            Some(keys) if response.status == 200 && !keys.is_empty() => Ok((keys, response.date)),
-            _ => Err(Error::new(
-                ErrorKind::Server,
-                "the key set of OTPless cannot be used (it is empty, or not a key set); \
-                 tokens are checked with the keys known so far. Check plugins.otpless.jwksUrl if this stays",
-            )),
-        });
+        // Asked again, because the fetch before may have ended between the caller's question and this one's start.
+        if self.is_cooling() {
+            return Ok(Fetched::default());
+        }
+        let outcome = self.ask().await;
+        let (now, fetched) = (self.clock.monotonic(), steady(&*self.clock));
         let mut keys = self.lock();
         match outcome {
             Ok((by_id, server_date)) => {
@@ -223,14 +174,12 @@ impl Inner {
                 *keys = Keys {
                     by_id,
                     fetched_at: Some(fetched_at),
-                    first_hand: Some(now),
+                    first_hand: Some(fetched),
                     next_fetch: Some(now + KEY_FETCH_COOLDOWN),
                 };
                 drop(keys);
-                self.log.put(
-                    LOG_KEY,
-                    json!({ "url": self.url.as_str(), "fetchedAt": fetched_at, "keys": saved }),
-                );
+                let url = self.source.url().as_str();
+                self.log.put(LOG_KEY, json!({ "url": url, "fetchedAt": fetched_at, "keys": saved }));
                 Ok(Fetched { fetched: true, server_date })
             }
             Err(error) => {
@@ -238,6 +187,41 @@ impl Inner {
                 Err(error)
             }
         }
+    }
+
+    /// The keys as the issuer has them now.
+    async fn ask(&self) -> Result<(HashMap<String, RsaKey>, Option<Timestamp>)> {
+        let url = match &self.source {
+            KeySource::KeySet(url) => url.clone(),
+            // Asked for each time, so that a key set that moves is followed.
+            KeySource::Discovery(url) => {
+                let document = self.get(url.clone(), discovery::MAX_DOCUMENT_BYTES).await?;
+                if document.status != 200 {
+                    return Err(self.unusable("the openid-configuration of OTPless cannot be used"));
+                }
+                discovery::jwks_uri(&document.body, url, &self.expected.issuer)?
+            }
+        };
+        let response = self.get(url, MAX_KEY_SET_BYTES).await?;
+        match parse(&response.body) {
+            Some(keys) if response.status == 200 && !keys.is_empty() => Ok((keys, response.date)),
+            _ => Err(self.unusable("the key set of OTPless cannot be used (it is empty, or not a key set)")),
+        }
+    }
+
+    async fn get(&self, url: Url, limit: usize) -> Result<Response> {
+        let request = Request { method: Method::GET, url, headers: HeaderMap::new(), body: None, limit };
+        self.transport.call(request).await
+    }
+
+    fn unusable(&self, what: &str) -> Error {
+        Error::new(
+            ErrorKind::Server,
+            format!(
+                "{what}; tokens are checked with the keys known so far. Check {} if this stays",
+                self.source.setting()
+            ),
+        )
     }
 }
 
@@ -248,7 +232,7 @@ impl TokenVerifier for JwksVerifier {
 
     fn fetch_keys(&self) -> BoxFuture<'_, Result<Fetched>> {
         let inner = self.0.clone();
-        if inner.lock().next_fetch.is_some_and(|next| inner.clock.monotonic() < next) {
+        if inner.is_cooling() {
             return Box::pin(async { Ok(Fetched::default()) });
         }
         let flight = self.0.fetching.run(&*self.0.runtime, || async move { inner.fetch().await });
@@ -268,6 +252,9 @@ impl TokenVerifier for JwksVerifier {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    use serde_json::Value;
+
     use super::*;
 
     fn jwk(change: impl FnOnce(&mut Value)) -> Value {
@@ -283,42 +270,43 @@ mod tests {
     }
 
     #[test]
-    fn b3_only_keys_meant_for_rs256_are_used() {
+    fn b3_an_id_that_two_keys_go_by_names_none() {
         assert_eq!(accepted(vec![jwk(|_| {})]), 1);
-        assert_eq!(
-            accepted(vec![jwk(|k| {
-                k["use"] = "sig".into();
-                k["alg"] = "RS256".into();
-                k["key_ops"] = json!(["verify"]);
-            })]),
-            1
-        );
-        let refused: [(&str, Value); 11] = [
-            ("use", "enc".into()),
-            ("alg", "RS512".into()),
-            ("alg", "none".into()),
-            ("key_ops", json!(["sign"])),
-            ("kty", "oct".into()),
-            ("kty", "EC".into()),
-            ("d", "AQAB".into()),
-            ("e", "Aw".into()),
-            ("n", URL_SAFE_NO_PAD.encode([0xff_u8; 255]).into()),
-            ("kid", "".into()),
-            ("kid", Value::Null),
-        ];
-        for (member, value) in refused {
-            assert_eq!(accepted(vec![jwk(|k| k[member] = value.clone())]), 0, "{member}: {value}");
-        }
+        assert_eq!(accepted(vec![jwk(|_| {}), jwk(|_| {})]), 0);
+        let others = |kid: &str| jwk(|key| key["kid"] = kid.into());
+        assert_eq!(accepted(vec![others("a"), jwk(|_| {}), others("b"), jwk(|_| {}), jwk(|_| {})]), 2);
+        // RFC 7517 §4.5 lets keys of different types share an id; only one of them can be meant.
+        assert_eq!(accepted(vec![json!({"kty": "EC", "kid": "k"}), jwk(|_| {})]), 1);
     }
 
     #[test]
     fn b11_hostile_key_sets_are_bounded() {
-        assert_eq!(accepted(vec![jwk(|_| {}), jwk(|_| {})]), 0, "one id for two keys");
-        let many = (0..10_000).map(|i| jwk(|k| k["kid"] = i.to_string().into())).collect();
-        assert_eq!(accepted(many), MAX_KEYS);
-        assert_eq!(accepted(vec![json!(1), json!({}), jwk(|_| {})]), 1, "junk beside a good key");
-        assert!(parse(b"{}").is_none());
-        assert!(parse(b"<html>").is_none());
-        assert!(parse(br#"{"keys":[],"keys":[]}"#).is_none());
+        let named = |n: usize| jwk(|key| key["kid"] = n.to_string().into());
+        assert_eq!(accepted((0..10_000).map(named).collect()), 32);
+        // An id that is given twice takes no place from others, and is not forgotten when the places are taken.
+        let twice = (0..MAX_KEYS).map(named).chain([named(3), named(MAX_KEYS)]);
+        assert_eq!(accepted(twice.collect()), MAX_KEYS - 1);
+    }
+
+    #[test]
+    fn b3_what_is_no_key_set_is_not_read_as_one() {
+        assert_eq!(accepted(vec![json!(1), json!({}), json!([]), Value::Null, jwk(|_| {})]), 1, "junk");
+        assert_eq!(accepted(vec![]), 0);
+        let alone = serde_json::to_vec(&jwk(|_| {})).unwrap();
+        assert!(parse(&alone).is_none(), "one key is no set");
+        for document in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            "<html>",
+            r#"{"keys":{}}"#,
+            r#"{"keys":null}"#,
+            r#"{"keys":[],"keys":[]}"#,
+            r#"{"keys":[]} "#.trim_end().strip_suffix('}').unwrap(),
+            r#"{"keys":[]}{"keys":[]}"#,
+        ] {
+            assert!(parse(document.as_bytes()).is_none(), "{document}");
+        }
     }
 }

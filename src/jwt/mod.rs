@@ -1,15 +1,23 @@
 //! Whether a token is genuine: RS256 with a key of OTPless's own, and nothing else.
 //!
-//! [`verify`] decides, in numbered steps; [`jwks`] keeps the keys. The split in [`TokenVerifier`] follows the
+//! [`verify`] decides, in numbered steps, the first five of them in [`jws`]; [`jwk`] says what a key must be like,
+//! [`jwks`] keeps the keys, and [`discovery`] says where they are to be had. The split in [`TokenVerifier`] follows the
 //! network: checking a token with the keys at hand is a pure function, fetching keys is not.
 
+mod discovery;
+mod jwk;
 pub(crate) mod jwks;
+mod jws;
 pub(crate) mod strict_json;
+#[cfg(test)]
+mod vectors;
 pub(crate) mod verify;
 
 use std::fmt;
 
+pub use discovery::KeySource;
 pub use jwks::JwksVerifier;
+pub(crate) use jws::MAX_TOKEN_BYTES;
 pub use verify::{Claims, Expected};
 
 use crate::{BoxFuture, clock::Timestamp, error::Error};
@@ -30,7 +38,8 @@ pub trait TokenVerifier: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// `Network` or `Server` if there is no newer set to be had now; the old keys stay usable.
+    /// `Network` or `Server` if there is no newer set to be had now, `InvalidConfig` if the setting that says where
+    /// leads to another issuer's; the old keys stay usable.
     fn fetch_keys(&self) -> BoxFuture<'_, Result<Fetched, Error>>;
 
     /// Whether the keys at hand are due for a routine renewal.

@@ -1,32 +1,23 @@
-//! The checks a token must pass, numbered in the order they are made.
+//! The checks a token must pass, numbered in the order they are made: steps 1 to 5, the signature, in [`jws`], steps 6 to
+//! 10, the claims, here.
 //!
 //! Shape comes before meaning and the signature before every claim (requirement B4): [`Claims`] has no public
-//! constructor, so holding one *is* the proof. jsonwebtoken reads the header; ring checks the signature directly,
-//! because jsonwebtoken's way to ring is a process-wide provider that would also change the app's own use of that
-//! crate; the claims are checked here, because jsonwebtoken's checks accept a missing issuer and `exp = u64::MAX`,
-//! and panic on a clock before 1970.
+//! constructor, so holding one *is* the proof. The claims are checked here and not by jsonwebtoken, whose checks accept a
+//! missing issuer and `exp = u64::MAX`, and panic on a clock before 1970.
 
 use std::time::Duration;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{Unverified, jwks::RsaKey, strict_json};
+use super::{Unverified, jwk::RsaKey, jws, strict_json};
 use crate::clock::Timestamp;
-
-/// Longest token that is looked at, in bytes. OTPless's are about 740; 16 KiB is the limit of requirement B10.
-pub(crate) const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// Tolerated difference between our clock and the issuer's for `exp` and `nbf`: 60 s, as OTPless documents.
 pub(crate) const LEEWAY: Duration = Duration::from_secs(60);
 
 /// Largest acceptable `NumericDate`, 31 December 9999 in seconds; anything beyond is not a date but an attack.
 const MAX_NUMERIC_DATE: i64 = 253_402_300_799;
-
-/// Longest `kid` looked up.
-const MAX_KID_BYTES: usize = 256;
 
 /// Whom tokens must come from and be for.
 #[derive(Clone, Debug)]
@@ -115,40 +106,11 @@ pub(crate) fn verify(
     expected: &Expected,
     key: impl FnOnce(&str) -> Option<RsaKey>,
 ) -> Result<Claims, Unverified> {
-    // 1. Size and alphabet.
-    if token.len() > MAX_TOKEN_BYTES {
-        return Err(Unverified::Invalid("is longer than 16 KiB"));
-    }
-    if !token.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
-        return Err(Unverified::Invalid("has characters that no JWT has"));
-    }
-
-    // 2. Three segments, none empty, canonical base64url (the decoder refuses padding and stray trailing bits).
-    let mut segments = token.split('.');
-    let (Some(header), Some(payload), Some(signature), None) =
-        (segments.next(), segments.next(), segments.next(), segments.next())
-    else {
-        return Err(Unverified::Invalid("is not a JWT of three segments"));
-    };
-    let signed = &token[..header.len() + 1 + payload.len()];
-    let header_bytes = decode(header)?;
-    let payload_bytes = decode(payload)?;
-    let signature = decode(signature)?;
-
-    // 3. The header: RS256 by allow-list, nothing critical that we would have to understand. `jku`, `jwk`, `x5u` and
-    //    `x5c` are never read: keys come from the configured key set alone (requirement B2).
-    let kid = check_header(header, &header_bytes)?;
-
-    // 4. The key, by its id.
-    let key = key(&kid).ok_or(Unverified::UnknownKey)?;
-
-    // 5. The signature. Nothing of the payload has been looked at so far.
-    ring::signature::RsaPublicKeyComponents { n: key.modulus(), e: key.exponent() }
-        .verify(&ring::signature::RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), &signature)
-        .map_err(|_| Unverified::Invalid("has a signature that does not match"))?;
+    // 1 to 5. The signature.
+    let payload = jws::payload(token, key)?;
 
     // 6. The payload.
-    let payload = strict_json::object(&payload_bytes)
+    let payload = strict_json::object(&payload)
         .map_err(|_| Unverified::Invalid("has a payload that is not one JSON object"))?;
 
     // 7. The issuer, exactly.
@@ -181,37 +143,6 @@ pub(crate) fn verify(
         email: string(&payload, "email")?.map(str::to_owned),
         phone_number: string(&payload, "phone_number")?.map(str::to_owned),
     })
-}
-
-fn decode(segment: &str) -> Result<Zeroizing<Vec<u8>>, Unverified> {
-    if segment.is_empty() {
-        return Err(Unverified::Invalid("has an empty segment"));
-    }
-    URL_SAFE_NO_PAD
-        .decode(segment)
-        .map(Zeroizing::new)
-        .map_err(|_| Unverified::Invalid("has a segment that is not base64url"))
-}
-
-fn check_header(encoded: &str, bytes: &[u8]) -> Result<String, Unverified> {
-    let raw = strict_json::object(bytes)
-        .map_err(|_| Unverified::Invalid("has a header that is not one JSON object"))?;
-    if raw.contains_key("crit") || raw.contains_key("b64") {
-        return Err(Unverified::Invalid("asks for extensions in its header"));
-    }
-    if raw.get("typ").is_some_and(|typ| !typ.as_str().is_some_and(|typ| typ.eq_ignore_ascii_case("JWT"))) {
-        return Err(Unverified::Invalid("has another typ than JWT"));
-    }
-    // decode_header takes a whole token; what stands after the header is not looked at.
-    let header = jsonwebtoken::decode_header(format!("{encoded}.."))
-        .map_err(|_| Unverified::Invalid("has a header or an algorithm that is not RS256's"))?;
-    if header.alg != Algorithm::RS256 {
-        return Err(Unverified::Invalid("is not signed with RS256"));
-    }
-    match header.kid {
-        Some(kid) if !kid.is_empty() && kid.len() <= MAX_KID_BYTES => Ok(kid),
-        _ => Err(Unverified::Invalid("names no key")),
-    }
 }
 
 fn numeric_date(payload: &Map<String, Value>, claim: &str) -> Result<Option<Timestamp>, Unverified> {

@@ -13,15 +13,20 @@ use otpless_local::{Control, Issued, OtplessLocal, Settings, SignIn};
 use tauri_plugin_otpless::{
     Session, SessionStatus, Timestamp,
     engine::{
-        ActivityLog, ClientApi, Clock, Expected, HttpClient, JwksVerifier, MakeStore, MemoryActivityLog,
-        MemoryStore, Parts, Policy, Runtime, SessionManager, SessionRecord, SessionStore, Slot, SystemClock,
+        ActivityLog, ClientApi, Clock, Expected, HttpClient, JwksVerifier, KeySource, MakeStore,
+        MemoryActivityLog, MemoryStore, Parts, Policy, Runtime, SessionManager, SessionRecord, SessionStore,
+        Slot, SystemClock,
     },
 };
 use tempfile::TempDir;
+use url::Url;
 
+mod judge;
 mod process;
 
 use process::Process;
+
+pub(crate) use judge::Judge;
 
 /// Bound on every wait: far more than anything here takes, so that only a real hang reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -122,22 +127,12 @@ impl Device {
 
     fn start_with_parts(&self, make_store: MakeStore, log: Arc<dyn ActivityLog>) -> App {
         let http = HttpClient::new().expect("an HTTP client");
-        let url = |path: &str| format!("{}{path}", self.otpless.url()).parse().expect("a URL");
         let process = Arc::new(Process::new());
-        let app_id = &self.otpless.settings().app_id;
-        let clock: Arc<dyn Clock> = self.clock.clone();
-        let verifier = JwksVerifier::new(
-            Expected { issuer: "https://otpless.com".into(), app_id: app_id.clone() },
-            url("/.well-known/jwks"),
-            http.clone(),
-            clock.clone(),
-            log.clone(),
-            process.clone(),
-        );
+        let verifier = self.verifier(self.key_set(), log.clone(), process.clone());
         let manager = SessionManager::new(Parts {
             policy: self.policy,
-            clock,
-            api: Arc::new(ClientApi::new(http, url(""), app_id)),
+            clock: self.clock.clone(),
+            api: Arc::new(ClientApi::new(http, self.url(""), &self.otpless.settings().app_id)),
             verifier: Arc::new(verifier),
             make_store,
             activity_log: log,
@@ -147,6 +142,32 @@ impl Device {
         });
         process.spawn(Box::pin(manager.clone().run()));
         App { manager, process }
+    }
+
+    /// A verifier alone, with the device's clock.
+    pub(crate) fn verifier(
+        &self,
+        source: KeySource,
+        log: Arc<dyn ActivityLog>,
+        runtime: Arc<dyn Runtime>,
+    ) -> JwksVerifier {
+        JwksVerifier::new(
+            Expected { issuer: "https://otpless.com".into(), app_id: self.otpless.settings().app_id },
+            source,
+            HttpClient::new().expect("an HTTP client"),
+            self.clock.clone(),
+            log,
+            runtime,
+        )
+    }
+
+    /// Where the server's keys are.
+    pub(crate) fn key_set(&self) -> KeySource {
+        KeySource::KeySet(self.url("/.well-known/jwks"))
+    }
+
+    pub(crate) fn url(&self, path: &str) -> Url {
+        format!("{}{path}", self.otpless.url()).parse().expect("a URL")
     }
 
     pub(crate) fn lock_directory(&self) -> PathBuf {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use aws_lc_rs::{
-    encoding::AsDer as _,
+    encoding::{AsDer as _, PublicKeyX509Der},
     rand::{self, SystemRandom},
     rsa::{KeyPair, KeySize},
     signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, UnparsedPublicKey},
@@ -39,7 +39,11 @@ impl Key {
     }
 
     fn sign(&self, header: &str, payload: &str) -> String {
-        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+        self.sign_raw(&URL_SAFE_NO_PAD.encode(header), &URL_SAFE_NO_PAD.encode(payload))
+    }
+
+    fn sign_raw(&self, header: &str, payload: &str) -> String {
+        let message = format!("{header}.{payload}");
         let mut signature = vec![0; self.0.public_modulus_len()];
         self.0
             .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature)
@@ -47,12 +51,14 @@ impl Key {
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
+    fn der(&self) -> PublicKeyX509Der<'static> {
+        self.0.public_key().as_der().expect("a key that was made here can be written down")
+    }
+
     fn verifies(&self, message: &str, signature: &[u8]) -> bool {
-        self.0.public_key().as_der().is_ok_and(|der: aws_lc_rs::encoding::PublicKeyX509Der<'_>| {
-            UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der.as_ref())
-                .verify(message.as_bytes(), signature)
-                .is_ok()
-        })
+        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, self.der().as_ref())
+            .verify(message.as_bytes(), signature)
+            .is_ok()
     }
 
     fn jwk(&self, kid: &str) -> Value {
@@ -123,6 +129,16 @@ impl Keys {
     pub(crate) fn mint(&self, payload: &Value, header: &Value) -> String {
         let current = self.current();
         current.key.sign(&header_or_default(header, &current.kid), &payload.to_string())
+    }
+
+    /// Signs two segments that are encoded already, or not at all.
+    pub(crate) fn mint_raw(&self, header: &str, payload: &str) -> String {
+        self.current().key.sign_raw(header, payload)
+    }
+
+    /// The present key, in DER.
+    pub(crate) fn public_key(&self) -> Vec<u8> {
+        self.current().key.der().as_ref().to_vec()
     }
 
     /// Like [`mint`](Self::mint) with a key that is in no key set; `null` names it `unknown-1`.
