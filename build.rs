@@ -8,6 +8,7 @@ const COMMANDS: &[&str] = &[
     "refresh_session",
     "start_session",
     "get_session_token",
+    "get_session_details",
     "diagnostics",
 ];
 

@@ -8,6 +8,7 @@ use tauri::{AppHandle, Runtime, command};
 
 use crate::{
     OtplessExt,
+    api::SessionDetails,
     clock::Timestamp,
     error::{Error, Result},
     session::{
@@ -61,6 +62,11 @@ pub(crate) async fn get_session_token<R: Runtime>(
 ) -> Result<TokenAnswer> {
     let valid = app.otpless().session_token(validity(min_validity)?).await?;
     Ok(TokenAnswer { token: valid.token.expose().to_owned(), expires_at: valid.expires_at })
+}
+
+#[command]
+pub(crate) async fn get_session_details<R: Runtime>(app: AppHandle<R>) -> Result<SessionDetails> {
+    app.otpless().session_details().await
 }
 
 #[command]

@@ -4,13 +4,17 @@
 use std::time::Duration;
 
 use reqwest::Url;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use crate::{
+    api::relay_headers,
     error::{Error, Result},
     jwt::KeySource,
     session::activity::Policy,
 };
+
+pub use crate::api::RelayHeaders;
 
 /// Where v4 lives.
 pub const DEFAULT_API_URL: &str = "https://api.otpless.com";
@@ -25,19 +29,43 @@ const MAX_SECONDS: u64 = 10 * 365 * 24 * 60 * 60;
 /// Twice the interval at which pages report activity (guest-js, `trackActivity`): less would sign active users out.
 const MIN_INACTIVITY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Who the app talks to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Mode {
+    /// OTPless itself: v4, the client API, which needs no secret.
+    #[default]
+    Direct,
+    /// The app's own backend, which adds its client id and secret and passes the calls on to OTPless's v1.
+    Relay,
+}
+
 /// `plugins.otpless` in tauri.conf.json. An unknown key is refused, so that a misspelt timeout is not silently none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+// Derived as a function of its own, which the implementation below calls when it has looked for secrets.
+#[serde(rename_all = "camelCase", deny_unknown_fields, remote = "Self")]
 #[non_exhaustive]
 pub struct Config {
     /// The app id of the OTPless dashboard. Required here or in the builder. Tokens that name another app in `aud` are
     /// refused: without that, a token stolen from any OTPless app would open this one.
     #[serde(default, deserialize_with = "fields::app_id")]
     pub app_id: Option<String>,
+    /// Who the app talks to: `"direct"`, the default, or `"relay"`.
+    #[serde(default, deserialize_with = "fields::mode")]
+    pub mode: Option<Mode>,
     /// Base URL of the client API; `https://api.otpless.com`. Must be https, or http on a loopback address: tokens
-    /// travel there.
+    /// travel there. Not in relay mode.
     #[serde(default, deserialize_with = "fields::api_url")]
     pub api_url: Option<String>,
+    /// Base URL of the relay, under which it answers `/v1/sessions/…`. Required in relay mode, and only there. Must be
+    /// https, or http on a loopback address: tokens travel there.
+    #[serde(default, deserialize_with = "fields::relay_url")]
+    pub relay_url: Option<String>,
+    /// Headers sent to the relay with every call, such as an API gateway's key; none. They are public like everything
+    /// in an app: they keep strangers' mistakes out, not attackers. Only in relay mode.
+    #[serde(default, deserialize_with = "fields::relay_headers")]
+    pub relay_headers: Option<RelayHeaders>,
     /// URL of the key set; `https://otpless.com/.well-known/jwks`. Must be https, or http on a loopback address: who
     /// can change the keys can forge sessions.
     #[serde(default, deserialize_with = "fields::jwks_url")]
@@ -62,9 +90,28 @@ pub struct Config {
     pub max_lifetime: Option<u64>,
 }
 
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        use serde::de::Error;
+
+        let keys = Map::deserialize(deserializer)?;
+        // "Unknown key" would be true of them too, and would send people looking for the right spelling.
+        if let Some(key) = keys.keys().find(|key| relay_headers::is_clients(key)) {
+            return Err(D::Error::custom(format!(
+                "plugins.otpless.{key} cannot be configured here: everything in an app is public, and whoever unpacks \
+                 it would have the secret that speaks for all of your users. Put the client id and secret into your \
+                 backend and set mode to \"relay\" and relayUrl to its address; examples/relay is such a backend"
+            )));
+        }
+        Self::deserialize(Value::Object(keys)).map_err(D::Error::custom)
+    }
+}
+
 /// serde says what is wrong with a value but not where it stands.
 mod fields {
     use serde::{Deserialize, Deserializer, de::Error};
+
+    use super::{Mode, RelayHeaders};
 
     macro_rules! field {
         ($name:ident, $key:literal, $type:ty, $what:literal) => {
@@ -79,7 +126,10 @@ mod fields {
     }
 
     field!(app_id, "appId", String, "a string");
+    field!(mode, "mode", Mode, "\"direct\" or \"relay\"");
     field!(api_url, "apiUrl", String, "a string");
+    field!(relay_url, "relayUrl", String, "a string");
+    field!(relay_headers, "relayHeaders", RelayHeaders, "an object of header names and string values");
     field!(jwks_url, "jwksUrl", String, "a string");
     field!(discovery_url, "discoveryUrl", String, "a string");
     field!(issuer, "issuer", String, "a string");
@@ -93,7 +143,10 @@ impl Config {
     pub(crate) fn overridden_by(self, over: Self) -> Self {
         Self {
             app_id: over.app_id.or(self.app_id),
+            mode: over.mode.or(self.mode),
             api_url: over.api_url.or(self.api_url),
+            relay_url: over.relay_url.or(self.relay_url),
+            relay_headers: over.relay_headers.or(self.relay_headers),
             jwks_url: over.jwks_url.or(self.jwks_url),
             discovery_url: over.discovery_url.or(self.discovery_url),
             issuer: over.issuer.or(self.issuer),
@@ -108,10 +161,54 @@ impl Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) app_id: String,
-    pub(crate) api_url: Url,
+    pub(crate) server: Server,
     pub(crate) keys: KeySource,
     pub(crate) issuer: String,
     pub(crate) policy: Policy,
+}
+
+/// Whom the session API is spoken with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Server {
+    /// v4 at this address.
+    Direct(Url),
+    /// v1 through the relay at this address, with these headers.
+    Relay(Url, RelayHeaders),
+}
+
+impl Server {
+    fn from_config(
+        mode: Option<Mode>,
+        api_url: Option<&str>,
+        relay_url: Option<&str>,
+        relay_headers: Option<RelayHeaders>,
+    ) -> Result<Self> {
+        match mode.unwrap_or_default() {
+            Mode::Direct if relay_url.is_some() => {
+                Err(refused("relayUrl", "is of no use without \"mode\": \"relay\""))
+            }
+            Mode::Direct if relay_headers.is_some() => Err(refused(
+                "relayHeaders",
+                "is of no use without \"mode\": \"relay\"; OTPless takes no other headers than its own",
+            )),
+            Mode::Direct => Ok(Self::Direct(setting("apiUrl", api_url.unwrap_or(DEFAULT_API_URL))?)),
+            Mode::Relay if api_url.is_some() => Err(refused(
+                "apiUrl",
+                "is of no use with \"mode\": \"relay\": the app talks to relayUrl, and the relay to OTPless",
+            )),
+            Mode::Relay => {
+                let Some(relay_url) = relay_url else {
+                    return Err(refused(
+                        "relayUrl",
+                        "is missing: with \"mode\": \"relay\" it is the address of your own backend",
+                    ));
+                };
+                let headers = relay_headers.unwrap_or_default();
+                headers.check().map_err(|why| refused("relayHeaders", &why))?;
+                Ok(Self::Relay(setting("relayUrl", relay_url)?, headers))
+            }
+        }
+    }
 }
 
 impl TryFrom<Config> for Settings {
@@ -148,7 +245,12 @@ impl TryFrom<Config> for Settings {
         let max_lifetime = seconds("maxLifetime", config.max_lifetime)?;
         Ok(Self {
             app_id,
-            api_url: setting("apiUrl", config.api_url.as_deref().unwrap_or(DEFAULT_API_URL))?,
+            server: Server::from_config(
+                config.mode,
+                config.api_url.as_deref(),
+                config.relay_url.as_deref(),
+                config.relay_headers,
+            )?,
             keys: key_source(config.jwks_url.as_deref(), config.discovery_url.as_deref())?,
             issuer,
             policy: Policy {
@@ -233,7 +335,7 @@ mod tests {
     #[test]
     fn an_app_id_is_enough_and_the_defaults_are_the_documented_ones() {
         let settings = settings(json!({"appId": "APP1"})).unwrap();
-        assert_eq!(settings.api_url.as_str(), "https://api.otpless.com/");
+        assert_eq!(settings.server, Server::Direct("https://api.otpless.com/".parse().unwrap()));
         let key_set = "https://otpless.com/.well-known/jwks".parse().unwrap();
         assert_eq!(settings.keys, KeySource::KeySet(key_set));
         assert_eq!(settings.issuer, "https://otpless.com");
@@ -244,10 +346,82 @@ mod tests {
     fn unknown_keys_are_refused_by_name() {
         let error = settings(json!({"appId": "APP1", "inactivityTimeOut": 60})).unwrap_err();
         assert!(error.contains("inactivityTimeOut") && error.contains("inactivityTimeout"), "{error}");
-        // A client secret in an app is public; there is no key to put it in.
-        assert!(
-            settings(json!({"appId": "APP1", "clientSecret": "s"})).unwrap_err().contains("clientSecret")
-        );
+        assert!(!error.contains("client"), "there is no key for a client secret: {error}");
+    }
+
+    #[test]
+    fn a_client_id_or_secret_is_refused_in_every_spelling_and_the_error_says_why_and_where_to_put_it() {
+        for key in ["clientSecret", "clientId", "client_secret", "ClientID", "client-secret"] {
+            for mode in ["direct", "relay"] {
+                let error = settings(json!({"appId": "APP1", "mode": mode, key: "s3cr3t"})).unwrap_err();
+                for said in [&*format!("plugins.otpless.{key} "), "public", "relayUrl", "backend"] {
+                    assert!(error.contains(said), "{key}: {error}");
+                }
+                assert!(!error.contains("s3cr3t"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn relay_mode_takes_an_address_and_headers() {
+        let settings = settings(json!({
+            "appId": "APP1",
+            "mode": "relay",
+            "relayUrl": "https://backend.example/otpless",
+            "relayHeaders": {"x-api-key": "k-1"},
+        }))
+        .unwrap();
+        let Server::Relay(url, headers) = settings.server else { panic!("{settings:?}") };
+        assert_eq!(url.as_str(), "https://backend.example/otpless");
+        assert_eq!(headers, RelayHeaders::default().with("x-api-key", "k-1"));
+    }
+
+    #[test]
+    fn a2_a_relay_header_is_named_and_its_value_never_printed() {
+        let config: Config =
+            serde_json::from_value(json!({"relayHeaders": {"x-api-key": "canary-1"}})).unwrap();
+        let printed = format!("{config:?}");
+        assert!(printed.contains("x-api-key") && !printed.contains("canary"), "{printed}");
+        let error = settings(json!({
+            "appId": "A", "mode": "relay", "relayUrl": "https://b.example", "relayHeaders": {"x": "canary\n2"},
+        }))
+        .unwrap_err();
+        assert!(error.starts_with("plugins.otpless.relayHeaders ") && !error.contains("canary"), "{error}");
+    }
+
+    #[test]
+    fn settings_of_the_other_mode_are_refused_by_key() {
+        for (mode, key, value) in [
+            ("direct", "relayUrl", json!("https://backend.example")),
+            ("direct", "relayHeaders", json!({})),
+            ("relay", "apiUrl", json!("https://api.otpless.com")),
+        ] {
+            let mut config = json!({"appId": "A", "mode": mode});
+            if mode == "relay" {
+                config["relayUrl"] = json!("https://backend.example");
+            }
+            config[key] = value;
+            let error = settings(config).unwrap_err();
+            assert!(error.starts_with(&format!("plugins.otpless.{key} ")), "{error}");
+        }
+        let error = settings(json!({"appId": "A", "mode": "relay"})).unwrap_err();
+        assert!(error.starts_with("plugins.otpless.relayUrl is missing"), "{error}");
+    }
+
+    #[test]
+    fn e1_a_relay_address_obeys_the_rules_of_every_address() {
+        let relay = |url: &str| settings(json!({"appId": "A", "mode": "relay", "relayUrl": url}));
+        for bad in [
+            "nonsense",
+            "http://backend.example",
+            "http://0.0.0.0:1",
+            "https://user:pw@backend.example",
+            "https://backend.example?key=1",
+        ] {
+            let error = relay(bad).unwrap_err();
+            assert!(error.starts_with("plugins.otpless.relayUrl "), "{bad}: {error}");
+        }
+        assert!(relay("http://127.0.0.1:8788").is_ok());
     }
 
     #[test]
@@ -278,8 +452,12 @@ mod tests {
         }
         for (key, value) in [
             ("appId", json!(5)),
+            ("mode", json!("proxy")),
             ("apiUrl", json!({})),
             ("discoveryUrl", json!(true)),
+            ("relayUrl", json!(1)),
+            ("relayHeaders", json!([])),
+            ("relayHeaders", json!({"x-key": 1})),
             ("inactivityTimeout", json!(-5)),
             ("inactivityTimeout", json!("900")),
             ("maxLifetime", json!(1.5)),

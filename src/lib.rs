@@ -44,13 +44,14 @@ use tauri::{
 };
 
 use activity_log::ActivityLog;
-use api::ClientApi;
+use api::{ClientApi, RelayApi, SessionApi};
 use clock::{Clock, SystemClock};
 use jwt::JwksVerifier;
 use store::KeychainStore;
 
+pub use api::{Identity, SessionDetails};
 pub use clock::Timestamp;
-pub use config::Config;
+pub use config::{Config, Mode};
 pub use error::{Error, ErrorKind, Result};
 pub use events::{SESSION_CHANGED, SessionChanged};
 #[cfg(debug_assertions)]
@@ -66,7 +67,7 @@ pub mod engine {
         BoxFuture,
         activity_log::{ActivityLog, MemoryActivityLog},
         api::{
-            Answer, ApiError, ClientApi, Credentials, Refreshed, SessionApi, Verdict,
+            Answer, ApiError, ClientApi, Credentials, Refreshed, RelayApi, RelayHeaders, SessionApi, Verdict,
             http::HttpClient,
             sign_in::{MAX_SIGN_IN_BYTES, SignIn},
             transport::{Request, Response, Transport, Unreachable},
@@ -112,6 +113,30 @@ impl Builder {
     #[must_use]
     pub fn app_id(mut self, app_id: impl Into<String>) -> Self {
         self.config.app_id = Some(app_id.into());
+        self
+    }
+
+    /// Who the app talks to; `plugins.otpless.mode`, by default OTPless itself.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.config.mode = Some(mode);
+        self
+    }
+
+    /// Base URL of the relay; `plugins.otpless.relayUrl`, required in [`Mode::Relay`].
+    #[must_use]
+    pub fn relay_url(mut self, url: impl Into<String>) -> Self {
+        self.config.relay_url = Some(url.into());
+        self
+    }
+
+    /// One more header for every call to the relay. Any set here take the place of `plugins.otpless.relayHeaders`.
+    ///
+    /// A header in an app is public. OTPless's client id and secret are refused.
+    #[must_use]
+    pub fn relay_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config.relay_headers =
+            Some(self.config.relay_headers.take().unwrap_or_default().with(name, value));
         self
     }
 
@@ -189,6 +214,7 @@ impl Builder {
                 commands::refresh_session,
                 commands::start_session,
                 commands::get_session_token,
+                commands::get_session_details,
                 commands::diagnostics,
             ])
             .setup(move |app, api| {
@@ -242,10 +268,14 @@ fn start<R: Runtime>(
         activity_log.clone(),
         Arc::new(runtime.clone()),
     );
+    let session_api: Arc<dyn SessionApi> = match settings.server {
+        config::Server::Direct(url) => Arc::new(ClientApi::new(http, url, &settings.app_id)),
+        config::Server::Relay(url, headers) => Arc::new(RelayApi::new(http, url, headers)?),
+    };
     let manager = SessionManager::new(session::Parts {
         policy: settings.policy,
         clock,
-        api: Arc::new(ClientApi::new(http, settings.api_url, &settings.app_id)),
+        api: session_api,
         verifier: Arc::new(verifier),
         make_store,
         activity_log,

@@ -26,7 +26,7 @@ use tauri_plugin_otpless::{OtplessExt, SESSION_CHANGED, engine::KeychainStore};
 use crate::support::{PATIENCE, require_keychain};
 
 const DEFAULT: [&str; 5] = ["get_session", "logout", "record_activity", "verify_session", "refresh_session"];
-const NOT_DEFAULT: [&str; 3] = ["start_session", "get_session_token", "diagnostics"];
+const NOT_DEFAULT: [&str; 4] = ["start_session", "get_session_token", "get_session_details", "diagnostics"];
 
 /// The permission files as they are shipped.
 fn manifest() -> Manifest {
@@ -83,12 +83,17 @@ fn context(config: Value, permissions: Value) -> (tauri::Context<MockRuntime>, S
 }
 
 fn open(url: &str, permissions: Value) -> Page {
-    let jwks_url = format!("{url}/.well-known/jwks");
-    open_with(json!({"appId": "DEMOAPP00000000000001", "apiUrl": url, "jwksUrl": jwks_url}), permissions)
+    open_with(json!({"apiUrl": url, "jwksUrl": key_set(url)}), permissions)
 }
 
-fn open_with(config: Value, permissions: Value) -> Page {
+fn key_set(url: &str) -> String {
+    format!("{url}/.well-known/jwks")
+}
+
+/// A page of an app with these settings.
+fn open_with(mut config: Value, permissions: Value) -> Page {
     require_keychain();
+    config["appId"] = json!("DEMOAPP00000000000001");
     let (context, identifier) = context(config, permissions);
     let app = mock_builder()
         .plugin(tauri_plugin_store::Builder::default().build())
@@ -132,6 +137,7 @@ fn all() -> Value {
         "otpless:default",
         "otpless:allow-start-session",
         "otpless:allow-get-session-token",
+        "otpless:allow-get-session-details",
         "otpless:allow-diagnostics"
     ])
 }
@@ -228,6 +234,37 @@ fn a_whole_life_through_the_ipc_with_events_and_no_token_where_none_belongs() {
 }
 
 #[test]
+fn d1_session_details_reach_a_page_that_may_have_them_in_relay_mode_only() {
+    let server = server();
+    let settings =
+        otpless_relay::Settings::new("LOCALCLIENTID", "local-client-secret").upstream(server.url());
+    let relay = tauri::async_runtime::block_on(otpless_relay::Relay::start(settings)).unwrap();
+    let sign_in =
+        || server.state().sign_in(SignIn { phone: Some("919876543210".into()), ..SignIn::default() });
+
+    let page = open_with(
+        json!({"mode": "relay", "relayUrl": relay.url(), "relayHeaders": {"x-api-key": "k"},
+               "jwksUrl": key_set(&server.url())}),
+        all(),
+    );
+    let error = page.invoke("get_session_details", json!({})).unwrap_err();
+    assert_eq!(error["kind"], "notSignedIn");
+    let issued = sign_in();
+    page.invoke("start_session", json!({"result": issued.web()})).unwrap();
+    let details = page.invoke("get_session_details", json!({})).unwrap();
+    assert_eq!((&details["userId"], details.get("sessionToken")), (&json!(issued.user_id), None));
+    assert_eq!(details["identities"][0]["identityValue"], "919876543210");
+    for secret in [&issued.session_id, &issued.session_token, &issued.refresh_token] {
+        assert!(!details.to_string().contains(secret.as_str()), "{details}");
+    }
+
+    let page = open(&server.url(), all());
+    page.invoke("start_session", json!({"result": sign_in().web()})).unwrap();
+    let error = page.invoke("get_session_details", json!({})).unwrap_err();
+    assert_eq!(error["kind"], "invalidConfig", "{error}");
+}
+
+#[test]
 fn d8_whatever_a_page_passes_it_gets_a_typed_error() {
     let page = open("http://127.0.0.1:9", all());
     for args in [
@@ -266,6 +303,8 @@ fn the_app_does_not_start_with_settings_that_make_no_sense_and_the_message_names
         (json!({"appID": "x"}), "appID"),
         (json!({"appId": "x", "apiUrl": "http://example.com"}), "plugins.otpless.apiUrl"),
         (json!({"appId": "x", "maxLifetime": 0}), "plugins.otpless.maxLifetime"),
+        (json!({"appId": "x", "mode": "relay"}), "plugins.otpless.relayUrl"),
+        (json!({"appId": "x", "clientSecret": "s"}), "plugins.otpless.clientSecret"),
     ] {
         let (context, _) = context(config.clone(), json!([]));
         let error = mock_builder()
@@ -299,8 +338,7 @@ fn b11_an_app_finds_the_keys_where_its_discovery_url_says() {
     let server = server();
     let url = server.url();
     let discovery_url = format!("{url}/.well-known/openid-configuration");
-    let config = json!({"appId": "DEMOAPP00000000000001", "apiUrl": url, "discoveryUrl": discovery_url});
-    let page = open_with(config, all());
+    let page = open_with(json!({"apiUrl": url, "discoveryUrl": discovery_url}), all());
     let who = SignIn { phone: Some("919876543210".into()), ..SignIn::default() };
     let result = server.state().sign_in(who).web();
     let session = page.invoke("start_session", json!({ "result": result })).unwrap();

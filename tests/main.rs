@@ -6,6 +6,7 @@
 mod bad_input;
 mod clocks;
 mod contract;
+mod contract_v1;
 mod dialects;
 mod discovery;
 mod endings;
@@ -19,6 +20,7 @@ mod peers;
 mod refresh;
 #[cfg(debug_assertions)]
 mod rehearsal;
+mod relay;
 mod rules;
 mod secrets;
 mod storage;

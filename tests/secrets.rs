@@ -32,7 +32,7 @@ impl io::Write for Catch {
     }
 }
 
-fn catch_everything() {
+pub(crate) fn catch_everything() {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| {
         tracing_subscriber::fmt()
@@ -44,12 +44,12 @@ fn catch_everything() {
     });
 }
 
-fn caught() -> Vec<u8> {
+pub(crate) fn caught() -> Vec<u8> {
     LOG.get_or_init(Mutex::default).lock().unwrap().clone()
 }
 
 /// Everywhere `secret` stands in `text`, plain or in the disguises it might be logged in.
-fn sightings(text: &[u8], secret: &str) -> usize {
+pub(crate) fn sightings(text: &[u8], secret: &str) -> usize {
     let utf16: Vec<u8> = secret.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let bytes = secret.bytes().take(12).map(|b| b.to_string()).collect::<Vec<_>>().join(", ");
     [

@@ -1,3 +1,4 @@
+import type { SessionDetails } from "./details.js";
 import type { Diagnostics } from "./diagnostics.js";
 import { invalidArgument } from "./rejection.js";
 import { call } from "./ipc.js";
@@ -166,6 +167,26 @@ export async function getSessionToken(options: SessionTokenOptions = {}): Promis
     throw invalidArgument("minValidity must be a number of seconds, 0 or more");
   }
   return call("get_session_token", { minValidity });
+}
+
+/**
+ * Asks OTPless what it knows of the session: with what, on which device and from where somebody signed in, and when. In
+ * relay mode only (`"mode": "relay"`). OTPless is asked at most once in 10 s; until then the last answer is given again.
+ *
+ * Permission: `otpless:allow-get-session-details`, **not** part of `otpless:default`.
+ *
+ * @throws {@link OtplessError}: `invalidConfig` if the app is not in relay mode; `notSignedIn` if nobody is signed in;
+ *   `rejected` if OTPless said that the session is over; `network` or `server` if nobody could say (the session is kept).
+ * @example
+ * ```ts
+ * import { sessionDetails } from "tauri-plugin-otpless-api";
+ *
+ * const { startedAt, identities } = await sessionDetails();
+ * console.log(`${identities[0]?.identityValue}, since ${new Date(startedAt).toLocaleString()}`);
+ * ```
+ */
+export function sessionDetails(): Promise<SessionDetails> {
+  return call("get_session_details");
 }
 
 /**

@@ -24,10 +24,12 @@ export {
   logout,
   recordActivity,
   refreshSession,
+  sessionDetails,
   startSession,
   verifySession,
   type SessionTokenOptions,
 } from "./commands.js";
+export type { DeviceInfo, Identity, NetworkInfo, SessionDetails } from "./details.js";
 export type { Diagnostics, Exchange } from "./diagnostics.js";
 export { isOtplessError, OtplessError, type ErrorKind, type ErrorPayload } from "./errors.js";
 export { onSessionChange, type SessionChangeOptions } from "./events.js";

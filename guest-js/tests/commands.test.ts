@@ -9,6 +9,7 @@ import {
   logout,
   recordActivity,
   refreshSession,
+  sessionDetails,
   startSession,
   verifySession,
 } from "../src/index.js";
@@ -28,6 +29,7 @@ const commands: [what: string, run: () => Promise<unknown>, command: string, arg
   ["recordActivity", recordActivity, "plugin:otpless|record_activity", {}],
   ["verifySession", verifySession, "plugin:otpless|verify_session", {}],
   ["refreshSession", refreshSession, "plugin:otpless|refresh_session", {}],
+  ["sessionDetails", sessionDetails, "plugin:otpless|get_session_details", {}],
   ["diagnostics", diagnostics, "plugin:otpless|diagnostics", {}],
   ["startSession", () => startSession(signIn), "plugin:otpless|start_session", { result: signIn }],
   ["getSessionToken", getSessionToken, "plugin:otpless|get_session_token", {}],

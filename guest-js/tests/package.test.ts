@@ -55,6 +55,7 @@ test("the package exports these names and no others", async () => {
     "onSessionChange",
     "recordActivity",
     "refreshSession",
+    "sessionDetails",
     "startSession",
     "trackActivity",
     "verifySession",

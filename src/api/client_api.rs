@@ -5,19 +5,18 @@ use reqwest::{
     Method, Url,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
-use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{
-    Answer, ApiError, Credentials, Refreshed, SessionApi, Verdict,
+    Answer, ApiError, Credentials, Refreshed, SessionApi,
+    caller::{Call, Caller, body},
     http::MAX_ANSWER_BYTES,
-    transport::{Request, Response, Transport},
+    transport::{Response, Transport},
     wire::{self, AuthenticateBody, CommonFields, RefreshBody},
 };
 use crate::{
     BoxFuture,
     error::{Error, Result},
-    jwt::MAX_TOKEN_BYTES,
     secret::{RefreshToken, SessionId, SessionToken},
 };
 
@@ -30,8 +29,7 @@ const ORIGIN: &str = "https://otpless.com";
 /// Speaks v4 to `apiUrl`.
 #[derive(Debug)]
 pub struct ClientApi {
-    transport: Box<dyn Transport>,
-    base: Url,
+    caller: Caller,
     app_id: String,
     login_uri: String,
 }
@@ -40,8 +38,7 @@ impl ClientApi {
     /// Speaks for the app `app_id` to the server at `base`.
     pub fn new(transport: impl Transport, base: Url, app_id: &str) -> Self {
         Self {
-            transport: Box::new(transport),
-            base,
+            caller: Caller::new(transport, base, "apiUrl"),
             app_id: app_id.to_owned(),
             login_uri: format!("{ORIGIN}/rc5/appid/{app_id}"),
         }
@@ -49,12 +46,6 @@ impl ClientApi {
 
     fn common(&self) -> CommonFields<'_> {
         CommonFields { app_id: &self.app_id, origin: ORIGIN, login_uri: &self.login_uri }
-    }
-
-    fn url(&self, path: &str) -> Result<Url> {
-        let base = self.base.as_str().trim_end_matches('/');
-        Url::parse(&format!("{base}{path}"))
-            .map_err(|_| Error::invalid_config("plugins.otpless.apiUrl cannot carry the path of a call"))
     }
 
     async fn call<T>(
@@ -65,17 +56,8 @@ impl ClientApi {
         body: Option<Zeroizing<Vec<u8>>>,
         read: impl FnOnce(&Response) -> std::result::Result<T, ApiError>,
     ) -> Answer<T> {
-        let sent = async {
-            let (url, headers) = (self.url(path)?, self.headers(state)?);
-            self.transport.call(Request { method, url, headers, body, limit: MAX_ANSWER_BYTES }).await
-        };
-        match sent.await {
-            Ok(response) => Answer { outcome: read(&response), server_date: response.date },
-            Err(error) => {
-                let verdict = if error.is_retryable() { Verdict::Transient } else { Verdict::Permanent };
-                Answer::err(ApiError { verdict, error })
-            }
-        }
+        let call = Call { method, path, headers: self.headers(state), body, limit: MAX_ANSWER_BYTES };
+        self.caller.call(call, read).await
     }
 
     fn headers(&self, state: Option<&str>) -> Result<HeaderMap> {
@@ -89,16 +71,8 @@ impl ClientApi {
             HeaderName::from_static("state"),
             value(state.unwrap_or_default(), "the sign-in's state")?,
         );
-        headers.insert(reqwest::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(headers)
     }
-}
-
-/// Serialised into one buffer of the final size: a growing one would leave unwiped copies behind.
-fn body(of: &impl Serialize) -> Zeroizing<Vec<u8>> {
-    let mut buffer = Zeroizing::new(Vec::with_capacity(4 * MAX_TOKEN_BYTES));
-    serde_json::to_writer(&mut *buffer, of).unwrap_or_else(|_| unreachable!("strings always serialise"));
-    buffer
 }
 
 impl SessionApi for ClientApi {

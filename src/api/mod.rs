@@ -1,9 +1,14 @@
-//! Talking to OTPless. [`SessionApi`] is what the engine needs of a server; [`client_api`] speaks v4 directly.
+//! Talking to OTPless. [`SessionApi`] is what the engine needs of a server; [`client_api`] speaks v4 directly, [`relay`]
+//! speaks v1 to the app's own backend.
 //!
 //! Spelling lives in [`wire`] alone: inside, the three values have the web dialect's names.
 
+mod caller;
 pub(crate) mod client_api;
+pub(crate) mod details;
 pub(crate) mod http;
+pub(crate) mod relay;
+pub(crate) mod relay_headers;
 pub(crate) mod sign_in;
 pub(crate) mod transport;
 pub(crate) mod wire;
@@ -11,6 +16,9 @@ pub(crate) mod wire;
 use std::{fmt, time::Duration};
 
 pub use client_api::ClientApi;
+pub use details::{Identity, SessionDetails};
+pub use relay::RelayApi;
+pub use relay_headers::RelayHeaders;
 
 use crate::{
     BoxFuture,
@@ -19,9 +27,10 @@ use crate::{
     secret::{RefreshToken, SessionId, SessionToken},
 };
 
-/// The three calls that keep a session alive and end it.
+/// The calls that keep a session alive and end it, and one that tells of it.
 pub trait SessionApi: fmt::Debug + Send + Sync + 'static {
     /// Asks whether the session is still good; counts as activity on the server.
+    /// The answer may bring a newer session token; `None` confirms the session and renews nothing.
     fn authenticate<'a>(
         &'a self,
         credentials: Credentials<'a>,
@@ -36,6 +45,15 @@ pub trait SessionApi: fmt::Debug + Send + Sync + 'static {
 
     /// Ends the session on the server. A session that is gone already counts as success.
     fn revoke<'a>(&'a self, session_id: &'a SessionId) -> BoxFuture<'a, Answer<()>>;
+
+    /// Asks what the server knows of the session. `None`, without a call, where the API has no such question: v4.
+    fn session_details<'a>(
+        &'a self,
+        session_id: &'a SessionId,
+    ) -> Option<BoxFuture<'a, Answer<SessionDetails>>> {
+        let _ = session_id;
+        None
+    }
 }
 
 /// What proves the session in a call.

@@ -1,7 +1,9 @@
 //! OTPless's v4 spelling: the bodies we send, the bodies we read, and what a refusal means.
 //!
 //! v4 calls the opaque handle `sessionToken` and the JWT `sessionTokenJWT`; everywhere else in the plugin they are
-//! `session_id` and `session_token`.
+//! `session_id` and `session_token`. v1 is in [`v1`]; both share the table of errors here.
+
+pub(crate) mod v1;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -56,7 +58,7 @@ struct RefreshAnswer {
 }
 
 #[derive(Deserialize)]
-struct DeleteAnswer {
+struct Confirmation {
     success: bool,
 }
 
@@ -90,7 +92,7 @@ impl From<Zeroizing<String>> for RefreshToken {
 }
 
 pub(crate) fn read_authenticate(response: &Response) -> Result<Option<SessionToken>, ApiError> {
-    let answer: AuthenticateAnswer = accepted(response)?;
+    let answer: AuthenticateAnswer = accepted(response, Answerer::Otpless)?;
     match present(answer.session_token) {
         Some(token) => Ok(Some(token)),
         // "200 without the fields" is a proxy or a bug, not a confirmation (requirement C5).
@@ -99,7 +101,7 @@ pub(crate) fn read_authenticate(response: &Response) -> Result<Option<SessionTok
 }
 
 pub(crate) fn read_refresh(response: &Response) -> Result<Refreshed, ApiError> {
-    let answer: RefreshAnswer = accepted(response)?;
+    let answer: RefreshAnswer = accepted(response, Answerer::Otpless)?;
     Ok(Refreshed {
         session_id: present(answer.session_id),
         session_token: present(answer.session_token).ok_or_else(unexpected_answer)?,
@@ -108,18 +110,59 @@ pub(crate) fn read_refresh(response: &Response) -> Result<Refreshed, ApiError> {
 }
 
 pub(crate) fn read_delete(response: &Response) -> Result<(), ApiError> {
-    match accepted::<DeleteAnswer>(response) {
-        Ok(DeleteAnswer { success: true }) => Ok(()),
-        Ok(DeleteAnswer { success: false }) => Err(unexpected_answer()),
-        // Already gone is what a revocation wants.
-        Err(error) if error.verdict == Verdict::Over => Ok(()),
-        Err(error) => Err(error),
+    revoked(confirmed(response, Answerer::Otpless))
+}
+
+/// `{"success": true}`.
+fn confirmed(response: &Response, from: Answerer) -> Result<(), ApiError> {
+    match accepted(response, from)? {
+        Confirmation { success: true } => Ok(()),
+        Confirmation { success: false } => Err(unexpected_answer()),
     }
 }
 
-fn accepted<'a, T: Deserialize<'a>>(response: &'a Response) -> Result<T, ApiError> {
+/// Already gone is what a revocation wants.
+fn revoked(outcome: Result<(), ApiError>) -> Result<(), ApiError> {
+    outcome.or_else(|error| if error.verdict == Verdict::Over { Ok(()) } else { Err(error) })
+}
+
+/// Who answers; it decides what a 401 is about.
+#[derive(Clone, Copy)]
+enum Answerer {
+    Otpless,
+    Relay,
+}
+
+impl Answerer {
+    /// A 401 says nothing about the session. OTPless gives it a code of its own; without one it is a gateway's.
+    fn unauthorized(self, code: Option<&str>) -> Error {
+        let message = match (self, code) {
+            (Self::Otpless, Some(_)) => {
+                "OTPless refused the app id; check plugins.otpless.appId. The session is kept"
+            }
+            (Self::Otpless, None) => {
+                "the request was refused with 401 and no reason; check plugins.otpless.appId and apiUrl. \
+                 The session is kept"
+            }
+            (Self::Relay, Some(_)) => {
+                "OTPless refused the relay's client id and secret; check them in the relay that \
+                 plugins.otpless.relayUrl names. The session is kept"
+            }
+            (Self::Relay, None) => {
+                "the relay, or what stands before it, refused the request and gave no reason; check \
+                 plugins.otpless.relayUrl and relayHeaders, and the relay's client id and secret. The session is kept"
+            }
+        };
+        match code {
+            Some(_) => Error::invalid_config(message).with_code("401"),
+            None => Error::invalid_config(message),
+        }
+    }
+}
+
+fn accepted<'a, T: Deserialize<'a>>(response: &'a Response, from: Answerer) -> Result<T, ApiError> {
     if response.status != 200 {
-        return Err(classify(response));
+        return Err(classify(response, from));
     }
     // serde_json's own message may quote the input, so it is dropped.
     serde_json::from_slice(&response.body).map_err(|_| unexpected_answer())
@@ -138,7 +181,7 @@ fn unexpected_answer() -> ApiError {
 
 /// The error table of OTPless's documentation. Only 7414 and 7415, in OTPless's own JSON with a 4xx status, end a
 /// session; everything else keeps it.
-fn classify(response: &Response) -> ApiError {
+fn classify(response: &Response, from: Answerer) -> ApiError {
     let code = serde_json::from_slice::<Refusal>(&response.body).ok().and_then(|refusal| refusal.error_code);
     let over = |message: &'static str, code: String| ApiError {
         verdict: Verdict::Over,
@@ -153,7 +196,7 @@ fn classify(response: &Response) -> ApiError {
         }
         (429, code) => {
             let error =
-                Error::new(ErrorKind::RateLimited, "OTPless asks for fewer requests; the session is kept")
+                Error::new(ErrorKind::RateLimited, "the server asks for fewer requests; the session is kept")
                     .with_retry_after(response.retry_after);
             ApiError {
                 verdict: Verdict::Transient,
@@ -163,23 +206,14 @@ fn classify(response: &Response) -> ApiError {
                 },
             }
         }
-        // A code of its own, or none at all, on a 401: the app id is wrong, which says nothing about the session.
-        (401, code) if code.as_deref().is_none_or(|code| code == "401") => match code {
-            Some(_) => ApiError {
-                verdict: Verdict::Permanent,
-                error: Error::invalid_config(
-                    "OTPless refused the app id; check plugins.otpless.appId. The session is kept",
-                )
-                .with_code("401"),
-            },
-            None => ApiError {
-                verdict: Verdict::Permanent,
-                error: Error::invalid_config(
-                    "the request was refused with 401 and no reason; check plugins.otpless.appId and apiUrl. \
-                     The session is kept",
-                ),
-            },
-        },
+        // A code of its own, or none at all, on a 401: who asks is not known, which says nothing about the session.
+        (401, code) if code.as_deref().is_none_or(|code| code == "401") => {
+            ApiError { verdict: Verdict::Permanent, error: from.unauthorized(code.as_deref()) }
+        }
+        // OTPless does not use it; gateways do, for a key that is missing or wrong.
+        (403, None) if matches!(from, Answerer::Relay) => {
+            ApiError { verdict: Verdict::Permanent, error: from.unauthorized(None) }
+        }
         (400, Some(code)) if code == "7101" => ApiError {
             verdict: Verdict::Permanent,
             error: Error::internal(

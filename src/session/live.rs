@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    details::LastDetails,
     lock::RefreshLock,
     manager::MIN_EXCHANGE_INTERVAL,
     schedule::{self, Now},
@@ -41,6 +42,8 @@ pub(crate) struct Live {
     pub(crate) refreshed: Option<Duration>,
     /// Monotonic time of the last successful authenticate.
     pub(crate) verified: Option<Duration>,
+    /// What the server last said of the session, for those who ask again at once.
+    pub(crate) details: Option<LastDetails>,
     pub(crate) jitter: u32,
     /// Another process has refreshed this session: what we hold says nothing about when it is over.
     pub(crate) peers_are_ahead: bool,
@@ -75,6 +78,7 @@ impl Live {
             heartbeat_at: now,
             refreshed: None,
             verified: None,
+            details: None,
             jitter,
             peers_are_ahead: false,
             disproved: None,

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     activity_log::ActivityLog,
-    api::SessionApi,
+    api::{SessionApi, SessionDetails},
     clock::Clock,
     error::{Error, ErrorKind, Result},
     generation::{Generation, GenerationGuard},
@@ -106,6 +106,7 @@ pub(super) struct Inner {
     pub(super) wake: Notify,
     pub(super) refreshing: SingleFlight<Result<()>>,
     pub(super) verifying: SingleFlight<Result<()>>,
+    pub(super) asking_details: SingleFlight<Result<SessionDetails>>,
 }
 
 impl SessionManager {
@@ -133,6 +134,7 @@ impl SessionManager {
             wake: Notify::new(),
             refreshing: SingleFlight::default(),
             verifying: SingleFlight::default(),
+            asking_details: SingleFlight::default(),
         }))
     }
 

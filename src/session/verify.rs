@@ -175,20 +175,30 @@ impl Inner {
                 self.refresh_on_request().await
             }
             Err(error) if error.verdict == Verdict::Over => {
-                // Our token may only be old: another process may hold a newer one (requirement C4).
-                match self.adopt_from_store(generation).await {
-                    Adopted::Settled => Ok(()),
-                    // The verdict is about a token that another process has replaced: nothing was verified.
-                    Adopted::Hidden(why) => Err(hidden(&why)),
-                    // Taken over, and due again.
-                    Adopted::Nothing if self.is_outdated(generation, record) => Ok(()),
-                    Adopted::Nothing | Adopted::NotOurs => {
-                        self.end(generation, EndReason::Revoked, Revoke::No);
-                        Err(error.error)
-                    }
-                }
+                self.heed_verdict(generation, record, error.error).await
             }
             Err(error) => Err(error.error),
+        }
+    }
+
+    /// The server says that the session is over: it ends, unless our tokens are only old and another process holds
+    /// newer ones (requirement C4).
+    pub(super) async fn heed_verdict(
+        self: &Arc<Self>,
+        generation: u64,
+        asked: &SessionRecord,
+        verdict: Error,
+    ) -> Result<()> {
+        match self.adopt_from_store(generation).await {
+            Adopted::Settled => Ok(()),
+            // The verdict is about a token that another process has replaced: nothing was verified.
+            Adopted::Hidden(why) => Err(hidden(&why)),
+            // Taken over, and due again.
+            Adopted::Nothing if self.is_outdated(generation, asked) => Ok(()),
+            Adopted::Nothing | Adopted::NotOurs => {
+                self.end(generation, EndReason::Revoked, Revoke::No);
+                Err(verdict)
+            }
         }
     }
 

@@ -10,12 +10,13 @@ use std::{
 };
 
 use otpless_local::{Control, Issued, OtplessLocal, Settings, SignIn};
+use otpless_relay::Relay;
 use tauri_plugin_otpless::{
     Session, SessionStatus, Timestamp,
     engine::{
         ActivityLog, ClientApi, Clock, Expected, HttpClient, JwksVerifier, KeySource, MakeStore,
-        MemoryActivityLog, MemoryStore, Parts, Policy, Runtime, SessionManager, SessionRecord, SessionStore,
-        Slot, SystemClock,
+        MemoryActivityLog, MemoryStore, Parts, Policy, RelayApi, RelayHeaders, Runtime, SessionApi,
+        SessionManager, SessionRecord, SessionStore, Slot, SystemClock,
     },
 };
 use tempfile::TempDir;
@@ -23,6 +24,9 @@ use url::Url;
 
 mod judge;
 mod process;
+mod relay;
+
+pub(crate) use relay::GATEWAY_KEY;
 
 use process::Process;
 
@@ -80,6 +84,9 @@ pub(crate) struct Device {
     /// How much time has been made to pass, which is true for the server whatever the machine's clock says.
     passed_ms: AtomicI64,
     directory: TempDir,
+    relay: Option<Relay>,
+    /// Where the relay is or was; `None`: the app talks to OTPless itself.
+    relay_url: Option<String>,
 }
 
 impl Device {
@@ -98,6 +105,8 @@ impl Device {
             policy: Policy::default(),
             passed_ms: AtomicI64::new(0),
             directory: TempDir::new().expect("a temporary directory"),
+            relay: None,
+            relay_url: None,
         }
     }
 
@@ -129,10 +138,18 @@ impl Device {
         let http = HttpClient::new().expect("an HTTP client");
         let process = Arc::new(Process::new());
         let verifier = self.verifier(self.key_set(), log.clone(), process.clone());
+        let api: Arc<dyn SessionApi> = match &self.relay_url {
+            None => Arc::new(ClientApi::new(http, self.url(""), &self.otpless.settings().app_id)),
+            Some(relay) => {
+                let headers = RelayHeaders::default().with("x-api-key", GATEWAY_KEY);
+                let base = relay.parse().expect("a URL");
+                Arc::new(RelayApi::new(http, base, headers).expect("good headers"))
+            }
+        };
         let manager = SessionManager::new(Parts {
             policy: self.policy,
             clock: self.clock.clone(),
-            api: Arc::new(ClientApi::new(http, self.url(""), &self.otpless.settings().app_id)),
+            api,
             verifier: Arc::new(verifier),
             make_store,
             activity_log: log,

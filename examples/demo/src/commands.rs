@@ -15,6 +15,8 @@ pub(crate) struct DemoConfig {
     app_id: String,
     /// Whether it is the local OTPless.
     local: bool,
+    /// Where the relay is, if the app talks to one.
+    relay: Option<String>,
     /// The label of the window that asks.
     window: String,
     /// Whether a sleep and a locked keychain can be rehearsed.
@@ -27,6 +29,7 @@ pub(crate) fn demo_config(settings: State<'_, Settings>, window: WebviewWindow) 
         service: settings.service.clone(),
         app_id: settings.app_id.clone(),
         local: settings.is_local(),
+        relay: settings.relay.clone(),
         window: window.label().to_owned(),
         rehearsal: settings.may_rehearse(),
     }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `OTPLESS_DEMO_SERVICE` | where OTPless is: the local one's address, or `https://otpless.com` | `http://127.0.0.1:8787` |
 //! | `OTPLESS_DEMO_APP_ID` | the app id of the OTPless dashboard | the local one's |
+//! | `OTPLESS_DEMO_RELAY` | the address of `examples/relay`: the app talks to it and not to OTPless | none |
 //! | `OTPLESS_DEMO_INACTIVITY` | inactivity timeout in seconds | from tauri.conf.json |
 //! | `OTPLESS_DEMO_MAX_LIFETIME` | maximum lifetime in seconds | from tauri.conf.json |
 //! | `OTPLESS_DEMO_KEYCHAIN` | `locked`: the keychain is when the app starts; debug builds beside the local OTPless only | as it is |
@@ -63,8 +64,12 @@ fn main() -> ExitCode {
 fn otpless(settings: &Settings) -> tauri_plugin_otpless::Builder {
     let mut builder = tauri_plugin_otpless::Builder::new().app_id(&settings.app_id);
     if settings.is_local() {
-        builder =
-            builder.api_url(&settings.service).jwks_url(format!("{}/.well-known/jwks", settings.service));
+        builder = builder.jwks_url(format!("{}/.well-known/jwks", settings.service));
+    }
+    if let Some(relay) = &settings.relay {
+        builder = builder.mode(tauri_plugin_otpless::Mode::Relay).relay_url(relay);
+    } else if settings.is_local() {
+        builder = builder.api_url(&settings.service);
     }
     if let Some(timeout) = settings.inactivity_timeout {
         builder = builder.inactivity_timeout(timeout);

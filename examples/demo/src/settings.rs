@@ -15,6 +15,8 @@ pub(crate) struct Settings {
     /// Without a slash at its end.
     pub(crate) service: String,
     pub(crate) app_id: String,
+    /// The relay's address, if the app is to talk to one; the plugin judges it.
+    pub(crate) relay: Option<String>,
     pub(crate) inactivity_timeout: Option<Duration>,
     pub(crate) max_lifetime: Option<Duration>,
     /// Whether the keychain is locked when the app starts, in a rehearsal.
@@ -41,6 +43,7 @@ impl Settings {
         Ok(Self {
             service,
             app_id,
+            relay: set("OTPLESS_DEMO_RELAY"),
             inactivity_timeout: seconds("OTPLESS_DEMO_INACTIVITY")?,
             max_lifetime: seconds("OTPLESS_DEMO_MAX_LIFETIME")?,
             #[cfg(debug_assertions)]
@@ -112,6 +115,7 @@ mod tests {
             Settings {
                 service: "http://127.0.0.1:8787".into(),
                 app_id: "DEMOAPP00000000000001".into(),
+                relay: None,
                 inactivity_timeout: None,
                 max_lifetime: None,
                 #[cfg(debug_assertions)]
@@ -126,6 +130,7 @@ mod tests {
         let settings = settings(&[
             ("OTPLESS_DEMO_SERVICE", "http://127.0.0.1:4000/"),
             ("OTPLESS_DEMO_APP_ID", "ANOTHERAPP"),
+            ("OTPLESS_DEMO_RELAY", "http://127.0.0.1:8788"),
             ("OTPLESS_DEMO_INACTIVITY", "20"),
             ("OTPLESS_DEMO_MAX_LIFETIME", "60"),
         ])
@@ -135,6 +140,7 @@ mod tests {
             Settings {
                 service: "http://127.0.0.1:4000".into(),
                 app_id: "ANOTHERAPP".into(),
+                relay: Some("http://127.0.0.1:8788".into()),
                 inactivity_timeout: Some(Duration::from_secs(20)),
                 max_lifetime: Some(Duration::from_secs(60)),
                 #[cfg(debug_assertions)]

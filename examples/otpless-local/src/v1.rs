@@ -49,14 +49,42 @@ pub(crate) fn answer(
     Ok(Answer::ok(&body))
 }
 
+/// As in OTPless's documented sample: here `verifiedAt` is a number, and the device and network are those of a sign-in.
 fn details(session: &Session) -> Value {
+    let mut identities = session.identities();
+    for identity in &mut identities {
+        if let Some(fields) = identity.as_object_mut() {
+            fields.remove("verified");
+            fields.insert("verifiedAt".into(), session.started_at.into());
+        }
+    }
     json!({
         "sessionToken": session.id,
         "userId": session.user_id,
         "startedAt": session.started_at,
         "lastActiveAt": session.last_active_at,
-        "identities": session.identities(),
-        "deviceInfo": {},
-        "network": {},
+        "identities": identities,
+        "deviceInfo": {
+            "userAgent": "otpless-local",
+            "platform": "Linux x86_64",
+            "browser": "Firefox",
+            "connection": "4g",
+            "language": "en",
+            "cookieEnabled": true,
+            "screenWidth": 385,
+            "screenHeight": 854,
+            "devicePixelRatio": 1.875,
+            "timezoneOffset": -330,
+        },
+        "network": {
+            "ip": "192.0.2.1",
+            "timezone": "Asia/Kolkata",
+            "ipLocation": {
+                "city": { "name": "Patna" },
+                "country": { "code": "IN", "name": "India" },
+                "latitude": 25.5908,
+                "longitude": 85.1348,
+            },
+        },
     })
 }

@@ -7,6 +7,7 @@
 mod leaks;
 #[cfg(debug_assertions)]
 mod rehearsal;
+mod relay;
 mod sessions;
 mod showcase;
 mod support;

@@ -197,6 +197,13 @@ async fn later(stage: &Stage) {
     .await;
 }
 
+/// Where pictures go.
+pub(crate) fn folder(stage: &Stage) -> PathBuf {
+    let folder = std::env::var_os(FOLDER).map_or_else(|| stage.home().join("showcase"), PathBuf::from);
+    fs::create_dir_all(&folder).expect("the folder for the pictures");
+    folder
+}
+
 /// The transcript and its pictures.
 struct Story {
     folder: PathBuf,
@@ -206,8 +213,7 @@ struct Story {
 
 impl Story {
     fn new(stage: &Stage) -> Self {
-        let folder = std::env::var_os(FOLDER).map_or_else(|| stage.home().join("showcase"), PathBuf::from);
-        fs::create_dir_all(&folder).expect("the folder for the pictures");
+        let folder = folder(stage);
         for entry in fs::read_dir(&folder).expect("the folder for the pictures").flatten() {
             if entry.path().extension().is_some_and(|extension| extension == "png") {
                 fs::remove_file(entry.path()).expect("an old picture goes");

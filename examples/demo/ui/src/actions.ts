@@ -4,11 +4,13 @@ import {
   logout,
   recordActivity,
   refreshSession,
+  sessionDetails,
   verifySession,
   type Session,
 } from "tauri-plugin-otpless-api";
 
 import { busy } from "./busy.js";
+import { hideDetails, showDetails } from "./details-view.js";
 import { showDiagnostics } from "./diagnostics-view.js";
 import { byId, rescueFocus, show } from "./dom.js";
 import { clearError, showError } from "./error-view.js";
@@ -18,7 +20,7 @@ import { isSignedIn } from "./session-view.js";
 import { moment } from "./time.js";
 
 /** Of use only while somebody is signed in. */
-const NEED_A_SESSION = ["record-activity", "verify", "refresh", "session-token", "sign-out"];
+const NEED_A_SESSION = ["record-activity", "verify", "refresh", "session-token", "session-details", "sign-out"];
 
 export function setUpActions(config: DemoConfig): void {
   onClick("record-activity", "Reporting activity", async () => {
@@ -38,6 +40,11 @@ export function setUpActions(config: DemoConfig): void {
     log("Refreshed on demand.", "good");
   });
   onClick("session-token", "Getting the session token", showSessionToken);
+  onClick("session-details", "Session details", async () => {
+    showDetails(await sessionDetails());
+    log("OTPless was asked what it knows of the session.");
+  });
+  byId("session-details").hidden = config.relay === null;
   onClick("diagnostics", "Diagnostics", async () => {
     showDiagnostics(await diagnostics());
     log("Diagnostics fetched.");
@@ -63,6 +70,7 @@ export function showActions(session: Session): void {
     const result = byId("session-token-result");
     show(result, "", "");
     result.hidden = true;
+    hideDetails();
   }
 }
 

@@ -8,6 +8,8 @@ export interface DemoConfig {
   appId: string;
   /** Whether it is the local one. */
   local: boolean;
+  /** Where the relay is, if the app talks to one; without it nobody can say what OTPless knows of a session. */
+  relay: string | null;
   /** Which of the app's windows this page is in; only the main one may sign in. */
   window: "main" | "second";
   /** Whether a sleep and a locked keychain can be rehearsed: in a debug build beside the local OTPless. */

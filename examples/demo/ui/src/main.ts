@@ -45,8 +45,9 @@ async function start(): Promise<void> {
   );
 }
 
-function introduce({ service, local, window }: DemoConfig): void {
-  setText(byId("service"), `${local ? "Local OTPless" : "OTPless"} at ${service}`);
+function introduce({ service, local, relay, window }: DemoConfig): void {
+  const through = relay === null ? "" : `, through the relay at ${relay}`;
+  setText(byId("service"), `${local ? "Local OTPless" : "OTPless"} at ${service}${through}`);
   setText(byId("window-name"), window === "main" ? "Main window" : "Second window");
   if (window === "second") {
     document.title += ", second window";

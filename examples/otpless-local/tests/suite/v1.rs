@@ -62,11 +62,9 @@ async fn get_session_details_says_who_and_since_when() {
         ],
         [&json!("MOBILE"), &json!(PHONE), &json!("OTP"), &json!(["OTP"]), &json!("Asha Rao")]
     );
-    assert!(
-        phone["verifiedAt"].is_string()
-            && details["deviceInfo"].is_object()
-            && details["network"].is_object()
-    );
+    assert_eq!(phone["verifiedAt"], details["startedAt"], "milliseconds, as documented for this call");
+    assert_eq!(details["deviceInfo"]["browser"], "Firefox");
+    assert_eq!(details["network"]["ipLocation"]["country"]["code"], "IN");
 }
 
 #[tokio::test]

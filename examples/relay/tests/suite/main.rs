@@ -1,0 +1,8 @@
+//! The relay against the local OTPless's v1, over real HTTP.
+
+mod limits;
+mod passes_on;
+mod program;
+mod refuses;
+mod secrets;
+mod support;
