@@ -110,16 +110,3 @@ async fn c6_a_failed_exchange_is_not_repeated_before_its_time_whoever_asks() {
     }
     assert_eq!(device.control.count(Operation::Refresh), 1);
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn e2_no_redirect_is_followed_and_nothing_is_sent_on() {
-    let device = Device::new().await;
-    let other = Device::new().await;
-    let (app, _) = device.signed_in().await;
-    for status in [301, 302, 307, 308] {
-        let target = format!("{}/v4/session/authenticate", other.otpless.url());
-        device.control.fault(Operation::Authenticate, Fault::Redirect(status, target), 1);
-    }
-    assert!(app.verify().await.is_err());
-    assert!(other.control.requests().is_empty(), "{:?}", other.control.requests());
-}

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error as _,
+    io,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -186,6 +187,8 @@ fn parse_http_date(value: &str) -> Option<Timestamp> {
 fn transport_error(error: reqwest::Error) -> Error {
     let why = if error.is_timeout() {
         Unreachable::Timeout
+    } else if is_tls(&error) {
+        Unreachable::Tls
     } else if error.is_connect() {
         let causes = causes(&error);
         if causes.contains("dns") || causes.contains("lookup") {
@@ -201,6 +204,23 @@ fn transport_error(error: reqwest::Error) -> Error {
         Unreachable::ConnectionLost
     };
     why.into()
+}
+
+/// Whether TLS itself failed. By type, because the texts mislead: a certificate for another host is one that is "only
+/// valid for DnsName(…)", and plain HTTP is a "corrupt message".
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut at: &(dyn std::error::Error + 'static) = error;
+    loop {
+        if at.is::<rustls::Error>() {
+            return true;
+        }
+        // `source` passes over what an `io::Error` is made of.
+        let inside = at.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match inside.map(|inside| inside as _).or_else(|| at.source()) {
+            Some(next) => at = next,
+            None => return false,
+        }
+    }
 }
 
 fn causes(error: &reqwest::Error) -> String {

@@ -149,6 +149,12 @@ impl Device {
         App { manager, process }
     }
 
+    /// The calls by themselves, without an engine.
+    pub(crate) fn api(&self) -> ClientApi {
+        let http = HttpClient::new().expect("an HTTP client");
+        ClientApi::new(http, self.otpless.url().parse().expect("a URL"), &self.otpless.settings().app_id)
+    }
+
     pub(crate) fn lock_directory(&self) -> PathBuf {
         self.directory.path().join("locks")
     }
