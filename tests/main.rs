@@ -15,6 +15,7 @@ mod peers;
 mod refresh;
 #[cfg(debug_assertions)]
 mod rehearsal;
+mod release;
 mod rules;
 mod secrets;
 mod storage;

@@ -3,6 +3,7 @@
 //! No dependency beyond std: a newcomer's first command must not begin with a long build.
 
 mod demo;
+mod dependencies;
 mod desktop;
 mod env;
 mod frontend;
@@ -11,6 +12,7 @@ mod process;
 mod setup;
 mod simulate;
 mod test;
+mod tools;
 
 use std::path::Path;
 use std::process::ExitCode;
