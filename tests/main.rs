@@ -6,6 +6,7 @@
 mod bad_input;
 mod clocks;
 mod contract;
+mod corpus;
 mod destinations;
 mod endings;
 mod ipc;

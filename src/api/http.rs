@@ -35,7 +35,7 @@ pub(crate) const MAX_ANSWER_BYTES: usize = 72 * 1024;
 const DATE_IS_FRESH: Duration = Duration::from_secs(5);
 
 /// A `Retry-After` beyond this is taken as this: a server's typo must not lock a user out for a year.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// The client; clones share its connections.
 #[derive(Clone, Debug)]
@@ -162,13 +162,13 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// The server's `Date`, moved on by the time it stood in a cache.
-fn server_date(headers: &HeaderMap) -> Option<Timestamp> {
+pub(crate) fn server_date(headers: &HeaderMap) -> Option<Timestamp> {
     let age = header(headers, AGE.as_str()).and_then(|age| age.trim().parse().ok()).unwrap_or(0);
     Some(parse_http_date(header(headers, DATE.as_str())?)? + Duration::from_secs(age))
 }
 
 /// `Retry-After` in seconds or as a date, which is read against the server's own `Date`.
-fn retry_after(headers: &HeaderMap, date: Option<Timestamp>) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, date: Option<Timestamp>) -> Option<Duration> {
     let value = header(headers, RETRY_AFTER.as_str())?.trim();
     let wait = match value.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
