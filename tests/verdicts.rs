@@ -35,6 +35,9 @@ fn survivable() -> Vec<(Fault, ErrorKind, Option<&'static str>)> {
         (Fault::Status(200, r#"{"errorCode":"7414"}"#.into()), ErrorKind::Server, None),
         (Fault::Status(400, r#"{"errorCode":7414}"#.into()), ErrorKind::Server, None),
         (Fault::Status(400, "7414".into()), ErrorKind::Server, None),
+        (Fault::Status(400, r#"["7414"]"#.into()), ErrorKind::Server, None),
+        (Fault::Status(400, r#"{"errorCode":"7414","errorCode":"7414"}"#.into()), ErrorKind::Server, None),
+        (Fault::Status(200, r#"["h.p.s",null,"h.p.s"]"#.into()), ErrorKind::Server, None),
     ]
 }
 

@@ -39,7 +39,7 @@ pub fn run(data: &[u8]) {
     };
     match outcome {
         Ok(()) if call == "revoke" && (400..500).contains(&status) => assert!(is_verdict(body)),
-        Ok(()) => assert!(status == 200 && issuer::object(body).is_some()),
+        Ok(()) => assert!(status == 200 && body.trim_ascii_start().starts_with(b"{")),
         Err(refused) => assert_is_sound(&refused, status, body),
     }
     #[cfg(fuzzing)]
