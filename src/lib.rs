@@ -24,6 +24,9 @@ mod commands;
 pub mod config;
 mod error;
 mod events;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod generation;
 mod jwt;
 mod plugin_store;

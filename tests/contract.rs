@@ -2,16 +2,11 @@
 
 use otpless_local::{LoggedRequest, Operation};
 use serde_json::json;
-use tauri_plugin_otpless::engine::{ClientApi, Credentials, HttpClient, SessionApi};
+use tauri_plugin_otpless::engine::{Credentials, SessionApi};
 
 use crate::support::Device;
 
 const ID: &str = "0123456789abcdef0123456789abcdef";
-
-fn api(device: &Device) -> ClientApi {
-    let base = device.otpless.url().parse().unwrap();
-    ClientApi::new(HttpClient::new().unwrap(), base, "DEMOAPP00000000000001")
-}
 
 fn only_request(device: &Device, operation: Operation) -> LoggedRequest {
     let requests = device.control.take_requests();
@@ -35,7 +30,7 @@ async fn authenticate_sends_the_opaque_id_the_jwt_and_the_common_fields() {
     let device = Device::new().await;
     let credentials =
         Credentials { session_id: &ID.into(), session_token: &"h.p.s".into(), state: Some("st-1") };
-    let _ = api(&device).authenticate(credentials).await;
+    let _ = device.api().authenticate(credentials).await;
     let request = only_request(&device, Operation::Authenticate);
     assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/v4/session/authenticate"));
     assert_common_headers(&request, "st-1");
@@ -54,7 +49,7 @@ async fn authenticate_sends_the_opaque_id_the_jwt_and_the_common_fields() {
 #[tokio::test(flavor = "multi_thread")]
 async fn refresh_sends_the_refresh_token_and_the_common_fields() {
     let device = Device::new().await;
-    let _ = api(&device).refresh(&"h.r.s".into(), None).await;
+    let _ = device.api().refresh(&"h.r.s".into(), None).await;
     let request = only_request(&device, Operation::Refresh);
     assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/v4/session/refresh"));
     assert_common_headers(&request, "");
@@ -72,13 +67,13 @@ async fn refresh_sends_the_refresh_token_and_the_common_fields() {
 #[tokio::test(flavor = "multi_thread")]
 async fn delete_names_the_session_in_the_path_percent_encoded_and_has_no_body() {
     let device = Device::new().await;
-    let _ = api(&device).revoke(&ID.into()).await;
+    let _ = device.api().revoke(&ID.into()).await;
     let request = only_request(&device, Operation::Delete);
     assert_eq!((request.method.as_str(), request.path.as_str()), ("DELETE", &*format!("/v4/session/{ID}")));
     assert_common_headers(&request, "");
     assert!(request.body.is_null(), "{}", request.body);
 
-    let _ = api(&device).revoke(&"a/b?c#d e".into()).await;
+    let _ = device.api().revoke(&"a/b?c#d e".into()).await;
     let request = only_request(&device, Operation::Delete);
     assert_eq!(request.path, "/v4/session/a%2Fb%3Fc%23d%20e");
 }
@@ -87,7 +82,7 @@ async fn delete_names_the_session_in_the_path_percent_encoded_and_has_no_body() 
 async fn the_answers_of_the_local_otpless_are_understood() {
     let device = Device::new().await;
     let issued = device.issue();
-    let api = api(&device);
+    let api = device.api();
     let (id, token) = (issued.session_id.as_str().into(), issued.session_token.as_str().into());
     let credentials = Credentials { session_id: &id, session_token: &token, state: None };
     let authenticated = api.authenticate(credentials).await;

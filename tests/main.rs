@@ -7,6 +7,8 @@ mod bad_input;
 mod clocks;
 mod contract;
 mod contract_v1;
+mod corpus;
+mod destinations;
 mod dialects;
 mod discovery;
 mod endings;
@@ -21,9 +23,13 @@ mod refresh;
 #[cfg(debug_assertions)]
 mod rehearsal;
 mod relay;
+mod release;
 mod rules;
 mod secrets;
 mod storage;
 mod support;
+// Elsewhere than on Linux the system's own store of certificates decides, and no test can put one into it.
+#[cfg(target_os = "linux")]
+mod tls;
 mod tokens;
 mod verdicts;

@@ -1,4 +1,4 @@
-//! No secret in any log line or error, whatever goes wrong (A2): everything that anything logs at TRACE is caught, that of
+//! No secret in any log line or error, whatever goes wrong (A2, E3): everything that anything logs at TRACE is caught, that of
 //! the HTTP, TLS and keychain libraries included.
 
 use std::{
@@ -12,7 +12,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use otpless_local::{Fault, Operation};
-use tauri_plugin_otpless::engine::StoreError;
+use tauri_plugin_otpless::engine::{SessionApi, StoreError};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::support::{Device, eventually};
@@ -119,4 +119,36 @@ async fn a2_no_log_line_and_no_error_holds_a_secret_whatever_goes_wrong() {
         assert_eq!(sightings(&log, secret), 0, "in the log");
         assert_eq!(sightings(errors.as_bytes(), secret), 0, "in an error: {errors}");
     }
+}
+
+/// The one URL that names a session is that of its revocation (E3).
+#[tokio::test(flavor = "multi_thread")]
+async fn e3_a_revocation_that_fails_says_its_url_to_nobody() {
+    catch_everything();
+    let device = Device::new().await;
+    let api = device.api();
+    let session_id = device.issue().session_id;
+    let mut errors = String::new();
+    for fault in [
+        Fault::ServerError500,
+        Fault::CaptivePortal200Html,
+        Fault::CutOffBody,
+        Fault::ConnectionReset,
+        Fault::Redirect(307, format!("/v4/session/{session_id}/")),
+        Fault::Unauthorized401NoCode,
+        Fault::Invalid7101,
+        Fault::Huge(1_000_000),
+    ] {
+        device.control.fault(Operation::Delete, fault, 1);
+        let answer = api.revoke(&session_id.as_str().into()).await;
+        write!(errors, "{} {answer:?}", answer.outcome.as_ref().unwrap_err().error).unwrap();
+    }
+    device.otpless.go_offline().await;
+    let answer = api.revoke(&session_id.as_str().into()).await;
+    write!(errors, "{} {answer:?}", answer.outcome.as_ref().unwrap_err().error).unwrap();
+
+    assert!(device.control.requests().iter().all(|request| request.path.contains(&session_id)));
+    assert_eq!(sightings(errors.as_bytes(), &session_id), 0, "{errors}");
+    assert!(!errors.contains("/v4/"), "{errors}");
+    assert_eq!(sightings(&caught(), &session_id), 0, "in the log");
 }

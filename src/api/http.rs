@@ -2,6 +2,7 @@
 
 use std::{
     error::Error as _,
+    io,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -34,7 +35,7 @@ pub(crate) const MAX_ANSWER_BYTES: usize = 72 * 1024;
 const DATE_IS_FRESH: Duration = Duration::from_secs(5);
 
 /// A `Retry-After` beyond this is taken as this: a server's typo must not lock a user out for a year.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// The client; clones share its connections.
 #[derive(Clone, Debug)]
@@ -161,13 +162,13 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// The server's `Date`, moved on by the time it stood in a cache.
-fn server_date(headers: &HeaderMap) -> Option<Timestamp> {
+pub(crate) fn server_date(headers: &HeaderMap) -> Option<Timestamp> {
     let age = header(headers, AGE.as_str()).and_then(|age| age.trim().parse().ok()).unwrap_or(0);
     Some(parse_http_date(header(headers, DATE.as_str())?)? + Duration::from_secs(age))
 }
 
 /// `Retry-After` in seconds or as a date, which is read against the server's own `Date`.
-fn retry_after(headers: &HeaderMap, date: Option<Timestamp>) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, date: Option<Timestamp>) -> Option<Duration> {
     let value = header(headers, RETRY_AFTER.as_str())?.trim();
     let wait = match value.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
@@ -186,6 +187,8 @@ fn parse_http_date(value: &str) -> Option<Timestamp> {
 fn transport_error(error: reqwest::Error) -> Error {
     let why = if error.is_timeout() {
         Unreachable::Timeout
+    } else if is_tls(&error) {
+        Unreachable::Tls
     } else if error.is_connect() {
         let causes = causes(&error);
         if causes.contains("dns") || causes.contains("lookup") {
@@ -201,6 +204,23 @@ fn transport_error(error: reqwest::Error) -> Error {
         Unreachable::ConnectionLost
     };
     why.into()
+}
+
+/// Whether TLS itself failed. By type, because the texts mislead: a certificate for another host is one that is "only
+/// valid for DnsName(…)", and plain HTTP is a "corrupt message".
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut at: &(dyn std::error::Error + 'static) = error;
+    loop {
+        if at.is::<rustls::Error>() {
+            return true;
+        }
+        // `source` passes over what an `io::Error` is made of.
+        let inside = at.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match inside.map(|inside| inside as _).or_else(|| at.source()) {
+            Some(next) => at = next,
+            None => return false,
+        }
+    }
 }
 
 fn causes(error: &reqwest::Error) -> String {

@@ -6,12 +6,13 @@
 pub(crate) mod v1;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{ApiError, Refreshed, Verdict, transport::Response};
 use crate::{
     error::{Error, ErrorKind},
-    jwt::MAX_TOKEN_BYTES,
+    jwt::{MAX_TOKEN_BYTES, strict_json},
     secret::{RefreshToken, SessionId, SessionToken},
 };
 
@@ -60,12 +61,6 @@ struct RefreshAnswer {
 #[derive(Deserialize)]
 struct Confirmation {
     success: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Refusal {
-    error_code: Option<String>,
 }
 
 /// `None` for absent, empty or oversized values: none of them is a token.
@@ -164,8 +159,14 @@ fn accepted<'a, T: Deserialize<'a>>(response: &'a Response, from: Answerer) -> R
     if response.status != 200 {
         return Err(classify(response, from));
     }
+    // OTPless answers with an object. serde would read a struct from a list as well, by position, and would not look at
+    // the bytes of fields that nobody asked for.
+    let text = str::from_utf8(&response.body).map_err(|_| unexpected_answer())?;
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(unexpected_answer());
+    }
     // serde_json's own message may quote the input, so it is dropped.
-    serde_json::from_slice(&response.body).map_err(|_| unexpected_answer())
+    serde_json::from_str(text).map_err(|_| unexpected_answer())
 }
 
 fn unexpected_answer() -> ApiError {
@@ -182,7 +183,9 @@ fn unexpected_answer() -> ApiError {
 /// The error table of OTPless's documentation. Only 7414 and 7415, in OTPless's own JSON with a 4xx status, end a
 /// session; everything else keeps it.
 fn classify(response: &Response, from: Answerer) -> ApiError {
-    let code = serde_json::from_slice::<Refusal>(&response.body).ok().and_then(|refusal| refusal.error_code);
+    // Read strictly, because it may end a session, and whole, because a refusal has no secret in it.
+    let refusal = strict_json::object(&response.body).unwrap_or_default();
+    let code = refusal.get("errorCode").and_then(Value::as_str).map(str::to_owned);
     let over = |message: &'static str, code: String| ApiError {
         verdict: Verdict::Over,
         error: Error::new(ErrorKind::Rejected, message).with_code(code),

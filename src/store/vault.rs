@@ -405,7 +405,7 @@ mod tests {
         };
         store.plant(Slot::Session, &newer.to_bytes());
         vault.take_revocation_back(id.clone(), Timestamp(0), guard(1)).await.unwrap();
-        assert_eq!(vault.load().await.unwrap().1, [revocation.clone()]);
+        assert_eq!(vault.load().await.unwrap().1, std::slice::from_ref(&revocation));
         store.plant(Slot::Session, &ours.to_bytes());
         vault.take_revocation_back(id.clone(), Timestamp(0), guard(0)).await.unwrap();
         assert_eq!(vault.load().await.unwrap().1, [revocation], "it has ended here meanwhile");

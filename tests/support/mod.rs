@@ -187,6 +187,12 @@ impl Device {
         format!("{}{path}", self.otpless.url()).parse().expect("a URL")
     }
 
+    /// The calls by themselves, without an engine.
+    pub(crate) fn api(&self) -> ClientApi {
+        let http = HttpClient::new().expect("an HTTP client");
+        ClientApi::new(http, self.url(""), &self.otpless.settings().app_id)
+    }
+
     pub(crate) fn lock_directory(&self) -> PathBuf {
         self.directory.path().join("locks")
     }

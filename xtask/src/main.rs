@@ -3,14 +3,16 @@
 //! No dependency beyond std: a newcomer's first command must not begin with a long build.
 
 mod demo;
+mod dependencies;
 mod desktop;
 mod env;
 mod frontend;
-
+mod fuzz;
 mod process;
 mod setup;
 mod simulate;
 mod test;
+mod tools;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,9 +29,12 @@ fn main() -> ExitCode {
             env::run(std::process::Command::new(program).args(rest), test::TEST_BOUND)
         }
         ["simulate", rest @ ..] if !rest.contains(&"--help") => simulate::simulate(rest),
+        ["fuzz", rest @ ..] if !rest.contains(&"--help") => fuzz::fuzz(rest),
         [env::KEEP, rest @ ..] => return env::keep(rest),
         [desktop::INSIDE, rest @ ..] => return desktop::inside(rest),
-        [] | ["help" | "--help" | "-h"] | ["setup" | "test" | "demo" | "simulate", "--help" | "-h"] => {
+        []
+        | ["help" | "--help" | "-h"]
+        | ["setup" | "test" | "demo" | "simulate" | "fuzz", "--help" | "-h"] => {
             println!("{}", help());
             Ok(())
         }
@@ -55,6 +60,8 @@ fn help() -> String {
          cargo xtask simulate --seeds N  that many months in the life of sessions, from a fresh seed (it is printed) or,\n\
          \u{20}                               with --from SEED, from that one\n\
          cargo xtask simulate --seed S   one of them again, and what happened in it\n\
+         cargo xtask fuzz --minutes N    each fuzz target for that long, with the nightly compiler (10 minutes if not said);\n\
+         \u{20}                               targets may be named: cargo xtask fuzz --minutes 1 jwt claims\n\
          cargo xtask desktop COMMAND     run a command with a display, a session bus and a keychain to throw away,\n\
          \u{20}                               for instance: cargo xtask desktop cargo test --workspace --test keychain\n\n\
          Steps:\n",

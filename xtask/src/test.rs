@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every check there is, in the order in which failures show soonest.
 
 use crate::process::{Failure, cargo, run};
-use crate::{env, frontend, setup};
+use crate::{dependencies, env, frontend, setup};
 use std::time::{Duration, Instant};
 
 /// One part of `cargo xtask test`.
@@ -23,6 +23,11 @@ pub const STEPS: &[Step] = &[
     },
     Step { name: "ui", about: "the demo's page builds and passes its tests", run: frontend::test_page },
     Step { name: "clippy", about: "clippy, with every warning an error, also as in a release", run: clippy },
+    Step {
+        name: "deny",
+        about: "licences, bans, sources and advisories of all dependencies; Cargo.lock is up to date",
+        run: dependencies::check,
+    },
     Step { name: "rust", about: "unit, contract, IPC and keychain tests", run: rust },
     Step {
         name: "simulation",

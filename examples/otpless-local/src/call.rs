@@ -28,6 +28,8 @@ pub struct LoggedRequest {
     pub method: String,
     /// The path as sent, still percent-encoded.
     pub path: String,
+    /// What follows the path after a question mark, as sent; empty where there is none.
+    pub query: String,
     /// All headers, names in lower case; see [`header`](Self::header).
     pub headers: BTreeMap<String, String>,
     /// The JSON body; `null` where there was none or it is no JSON.
@@ -52,6 +54,7 @@ impl LoggedRequest {
 pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) path: String,
+    pub(crate) query: String,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Value,
     pub(crate) body_bytes: usize,
@@ -67,6 +70,7 @@ impl Call {
         Ok(Self {
             method: parts.method,
             path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts
                 .headers
                 .iter()

@@ -374,6 +374,7 @@ impl Control {
             operation,
             method: call.method.to_string(),
             path: call.path.clone(),
+            query: call.query.clone(),
             headers: call.headers.clone(),
             body: call.body.clone(),
             body_bytes: call.body_bytes,

@@ -64,6 +64,7 @@ impl Control {
                 &Call {
                     method,
                     path: path.to_owned(),
+                    query: String::new(),
                     headers,
                     body: serde_json::from_slice(body).unwrap_or_default(),
                     body_bytes: body.len(),

@@ -1,0 +1,47 @@
+//! What may be in the dependency tree: `deny.toml`, judged by cargo-deny (requirements E4 and E5).
+
+use crate::process::{Failure, cargo, run};
+use crate::tools::Tool;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const CARGO_DENY: Tool = Tool {
+    name: "cargo-deny",
+    version: "0.20.2",
+    about: "checks licences, bans, sources and advisories of all dependencies",
+};
+
+const BOUND: Duration = Duration::from_secs(10 * 60);
+
+/// The licences, bans and sources always, the advisories where RustSec's database can be had.
+pub fn check() -> Result<(), Failure> {
+    let program = CARGO_DENY.program()?;
+    // Fails on a Cargo.lock that is missing or not up to date. It also brings what only other platforms build with: its
+    // licence counts as well.
+    run(&mut cargo(&["fetch", "--locked"]), BOUND)?;
+    run(check_of(&program).args(["bans", "licenses", "sources"]), BOUND)?;
+    // Asked for by itself: a check that fails does not say whether for want of the database or for what stands in it.
+    let mut fetch = cargo_deny(&program);
+    fetch.args(["fetch", "db"]).env("GIT_TERMINAL_PROMPT", "0");
+    if let Err(failure) = run(&mut fetch, BOUND) {
+        println!("ADVISORIES WERE NOT CHECKED: RustSec's database could not be fetched. {failure}");
+        return Ok(());
+    }
+    run(check_of(&program).arg("advisories"), BOUND)
+}
+
+fn check_of(program: &Path) -> Command {
+    let mut command = cargo_deny(program);
+    // Without the warnings: `cargo deny check bans` lists the crates of which there are several versions.
+    command.args(["--offline", "--locked", "--workspace", "--log-level", "error"]);
+    command.args(["check", "--hide-inclusion-graph"]);
+    command
+}
+
+fn cargo_deny(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(crate::root());
+    crate::process::forget_xtask(&mut command);
+    command
+}
