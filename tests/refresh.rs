@@ -6,7 +6,7 @@ use otpless_local::{Fault, Operation, Settings, SignIn};
 use serde_json::json;
 use tauri_plugin_otpless::{
     EndReason, ErrorKind, Exchange, SessionStatus, Storage,
-    engine::{ClientApi, HttpClient, SessionApi, Slot, StoreError},
+    engine::{ActivityLog, SessionApi, Slot, StoreError},
 };
 
 use crate::support::{Device, eventually};
@@ -261,6 +261,33 @@ async fn a_store_that_refuses_the_rotated_token_leaves_it_in_memory_and_gets_it_
     assert_ne!(stored.tokens.refresh_token.expose(), issued.refresh_token);
 }
 
+/// B11, C1: kept keys decide nothing: a token that does not verify with them is stored all the same, for the one that bought it
+/// is spent, and the issuer's own keys settle it.
+#[tokio::test(flavor = "multi_thread")]
+async fn c1_a_wrong_key_that_was_kept_loses_no_rotated_token() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    app.kill().await;
+    let foreign = Device::new().await;
+    foreign.signed_in().await;
+    let mut kept = device.log.get("jwks").expect("the keys are kept");
+    kept["keys"][0]["n"] = foreign.log.get("jwks").expect("the keys are kept")["keys"][0]["n"].clone();
+    device.log.put("jwks", kept);
+
+    device.time_passes(Duration::from_secs(24 * 3600));
+    device.control.fault(Operation::Jwks, Fault::ServerError500, usize::MAX);
+    let app = device.start();
+    assert_eq!(app.session().await.status, SessionStatus::Stale);
+    app.refresh().await.expect("the exchange is made");
+    assert_eq!(app.current().status, SessionStatus::Stale, "not served before it is verified");
+    assert_ne!(device.stored().unwrap().tokens.refresh_token.expose(), issued.refresh_token);
+    device.control.clear_faults();
+    device.time_passes(Duration::from_secs(30));
+    app.look();
+    app.until_status(SessionStatus::Active).await;
+    assert_eq!(device.control.replays(), 0);
+}
+
 /// Rule 11: what stands in the keychain seems newer than tokens whose own age nobody can read yet. It is what they were bought
 /// with, so they go on top of it, at once and once.
 #[tokio::test(flavor = "multi_thread")]
@@ -285,11 +312,10 @@ async fn c1_rotated_tokens_with_an_unknown_key_reach_a_keychain_that_was_locked(
 async fn c4_a_verdict_about_a_token_that_was_replaced_meanwhile_ends_nothing() {
     let device = Device::new().await;
     let (app, issued) = device.signed_in().await;
+    app.kill().await;
     device.time_passes(Duration::from_secs(24 * 3600));
     // Another process, without our lock, refreshes, stores, and its token comes of age.
-    let url = device.otpless.url().parse().unwrap();
-    let peer = ClientApi::new(HttpClient::new().unwrap(), url, &device.otpless.settings().app_id);
-    let rotated = peer.refresh(&issued.refresh_token.as_str().into(), None).await.outcome.unwrap();
+    let rotated = device.api().refresh(&issued.refresh_token.as_str().into(), None).await.outcome.unwrap();
     device.time_passes(Duration::from_secs(24 * 3600));
     let mut record = device.stored().unwrap();
     record.rotation += 1;
@@ -298,15 +324,11 @@ async fn c4_a_verdict_about_a_token_that_was_replaced_meanwhile_ends_nothing() {
 
     let gate = device.control.pause(Operation::Refresh);
     device.control.fault(Operation::Refresh, Fault::NotActive7415, 1);
-    let refresh = tokio::spawn({
-        let manager = (*app).clone();
-        async move { manager.refresh().await }
-    });
+    let app = device.start();
     gate.held(1).await;
     device.store.plant(Slot::Session, &record.to_bytes());
     gate.release();
-    let session = refresh.await.unwrap().expect("the newer token is good");
-    assert_eq!(session.status, SessionStatus::Active);
+    app.until_status(SessionStatus::Active).await;
     assert_eq!(device.control.replays(), 0);
 }
 

@@ -56,7 +56,7 @@ pub(super) fn payload(
 
     // 5. The signature. Nothing of the payload has been looked at so far.
     if !key.verifies(signed.as_bytes(), &signature) {
-        return Err(Unverified::Invalid("has a signature that does not match"));
+        return Err(Unverified::BAD_SIGNATURE);
     }
     Ok(payload)
 }

@@ -68,3 +68,8 @@ pub enum Unverified {
     /// It is not genuine, or not for us. The reason names the check, never the content.
     Invalid(&'static str),
 }
+
+impl Unverified {
+    /// It has the shape of a token and another signature than its key's: what a wrong key makes of a genuine one.
+    pub(crate) const BAD_SIGNATURE: Self = Self::Invalid("has a signature that does not match");
+}

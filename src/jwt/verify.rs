@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::{Unverified, jwk::RsaKey, jws, strict_json};
 use crate::clock::Timestamp;
@@ -111,7 +111,9 @@ pub(crate) fn verify(
 
     // 6. The payload.
     let payload = strict_json::object(&payload)
+        .map(Wiped)
         .map_err(|_| Unverified::Invalid("has a payload that is not one JSON object"))?;
+    let payload = &payload.0;
 
     // 7. The issuer, exactly.
     if payload.get("iss").and_then(Value::as_str) != Some(&expected.issuer) {
@@ -119,19 +121,19 @@ pub(crate) fn verify(
     }
 
     // 8. The times: right types always, `exp` required.
-    let expires_at = numeric_date(&payload, "exp")?.ok_or(Unverified::Invalid("has no exp"))?;
-    let not_before = numeric_date(&payload, "nbf")?;
-    let issued_at = numeric_date(&payload, "iat")?;
+    let expires_at = numeric_date(payload, "exp")?.ok_or(Unverified::Invalid("has no exp"))?;
+    let not_before = numeric_date(payload, "nbf")?;
+    let issued_at = numeric_date(payload, "iat")?;
 
     // 9. The audience, where there is one: OTPless's session tokens carry none, its SDKs compare without case.
     check_audience(payload.get("aud"), &expected.app_id)?;
 
     // 10. Whose it is.
-    let session_id = string(&payload, "sub")?.ok_or(Unverified::Invalid("has no sub"))?;
-    if string(&payload, "sessionId")?.is_some_and(|id| id != session_id) {
+    let session_id = string(payload, "sub")?.ok_or(Unverified::Invalid("has no sub"))?;
+    if string(payload, "sessionId")?.is_some_and(|id| id != session_id) {
         return Err(Unverified::Invalid("names two sessions"));
     }
-    let user_id = string(&payload, "userId")?.ok_or(Unverified::Invalid("has no userId"))?;
+    let user_id = string(payload, "userId")?.ok_or(Unverified::Invalid("has no userId"))?;
 
     Ok(Claims {
         session_id: Zeroizing::new(session_id.to_owned()),
@@ -139,10 +141,23 @@ pub(crate) fn verify(
         issued_at,
         not_before,
         expires_at,
-        name: string(&payload, "name")?.map(str::to_owned),
-        email: string(&payload, "email")?.map(str::to_owned),
-        phone_number: string(&payload, "phone_number")?.map(str::to_owned),
+        name: string(payload, "name")?.map(str::to_owned),
+        email: string(payload, "email")?.map(str::to_owned),
+        phone_number: string(payload, "phone_number")?.map(str::to_owned),
     })
+}
+
+/// Claims name the session, which is a credential: nothing of them is left in memory but what [`Claims`] takes over.
+struct Wiped(Map<String, Value>);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        for value in self.0.values_mut() {
+            if let Value::String(text) = value {
+                text.zeroize();
+            }
+        }
+    }
 }
 
 fn numeric_date(payload: &Map<String, Value>, claim: &str) -> Result<Option<Timestamp>, Unverified> {
