@@ -131,6 +131,7 @@ mod tests {
             r#"{"sessionToken":null}"#,
             r#"{"sessionToken":["h.p.s"]}"#,
             r#"{"sessionToken":"h.p.s","clientSecret":"canary"}"#,
+            r#"{"sessionToken":"h.p.s","token":"canary"}"#,
             &long_jwt,
             &long_id,
         ] {

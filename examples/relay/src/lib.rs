@@ -3,11 +3,11 @@
 //!
 //! What a call goes through, in this order:
 //!
-//! 1. **Rate** ([`rate`]). A token bucket per client address. Whoever guesses tokens does it slowly, and one client cannot
+//! 1. **Rate** (`rate`). A token bucket per client address. Whoever guesses tokens does it slowly, and one client cannot
 //!    use up what OTPless allows the whole backend.
-//! 2. **Shape** ([`call`]). One of four paths, `POST`, a JSON object with the right field, a value that can be a token.
+//! 2. **Shape** (`call`). One of four paths, `POST`, a JSON object with the right field, a value that can be a token.
 //!    Anything else is answered here and never reaches OTPless.
-//! 3. **Upstream** ([`upstream`]). A new request with two headers and that one field. No header of the client's goes along, so
+//! 3. **Upstream** (`upstream`). A new request with two headers and that one field. No header of the client's goes along, so
 //!    none can smuggle anything in.
 //! 4. **Back**. The status, OTPless's JSON, `Retry-After` and `Date`. Whatever is not OTPless's JSON becomes a 502 of the
 //!    relay's own, without an `errorCode`: the app keeps its session then.

@@ -10,12 +10,16 @@ use std::{
 /// README says of limits in front.
 const MAX_CLIENTS: usize = 16 * 1024;
 
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Who may call how often.
 #[derive(Debug)]
 pub(crate) struct Rate {
     burst: f64,
     per_second: f64,
     clients: HashMap<IpAddr, Bucket>,
+    /// When the idle were last forgotten.
+    swept: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +35,7 @@ impl Rate {
             burst: f64::from(burst.max(1)),
             per_second: f64::from(per_minute.max(1)) / 60.0,
             clients: HashMap::new(),
+            swept: Duration::ZERO,
         }
     }
 
@@ -42,7 +47,11 @@ impl Rate {
     pub(crate) fn take(&mut self, client: IpAddr, now: Duration) -> Result<(), Duration> {
         let client = network_of(client);
         if !self.clients.contains_key(&client) && self.clients.len() >= MAX_CLIENTS {
-            self.forget_the_idle(now);
+            // Not for every newcomer: a flood of them would have the whole table walked through for each.
+            if now >= self.swept + SWEEP_INTERVAL {
+                self.forget_the_idle(now);
+                self.swept = now;
+            }
             if self.clients.len() >= MAX_CLIENTS {
                 // Everybody is busy: newcomers wait, so that a flood of addresses cannot push out what is known of others.
                 return Err(Duration::from_secs_f64(1.0 / self.per_second));

@@ -143,7 +143,7 @@ impl Settings {
 
 fn read<T: FromStr>(
     name: &str,
-    variable: impl Fn(&str) -> Option<String>,
+    variable: &impl Fn(&str) -> Option<String>,
     default: T,
 ) -> Result<T, SettingsError> {
     match variable(name) {

@@ -203,9 +203,15 @@ mod tests {
             "userId": "MO-1", "startedAt": 1, "lastActiveAt": 2, "identities": [], "deviceInfo": {}, "network": {},
         });
         assert_eq!(serde_json::to_value(&read).unwrap(), empty);
-        let mut dated = details();
-        dated["identities"][0]["verifiedAt"] = json!("2024-10-15T14:07:14Z");
-        assert_eq!(read_details(&response(200, &dated)).unwrap().identities[0].verified_at, None);
+        for no_time in [json!("2024-10-15T14:07:14Z"), json!(-1), json!(MAX_MILLIS + 1), json!(1.5)] {
+            let mut dated = details();
+            dated["identities"][0]["verifiedAt"] = no_time.clone();
+            assert_eq!(
+                read_details(&response(200, &dated)).unwrap().identities[0].verified_at,
+                None,
+                "{no_time}"
+            );
+        }
     }
 
     #[test]
