@@ -94,7 +94,7 @@ impl Inner {
             }
             Ok(details) => Ok(details),
             Err(error) if error.verdict == Verdict::Over => {
-                self.heed_verdict(generation, &record, error.error).await?;
+                self.heed_verdict(generation, record, error.error).await?;
                 // Another process has newer tokens of this session, and finds out with them.
                 Err(Error::session_changed())
             }
