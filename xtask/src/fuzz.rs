@@ -18,8 +18,9 @@ const USUAL_MINUTES: u64 = 10;
 pub fn fuzz(arguments: &[&str]) -> Result<(), Failure> {
     let (minutes, named) = match arguments {
         ["--minutes", minutes, named @ ..] => {
-            let minutes = minutes.parse().map_err(|_| format!("`{minutes}` is not a number of minutes."))?;
-            (minutes, named)
+            // libFuzzer takes none for no end.
+            let number = minutes.parse().ok().filter(|number| (1..=24 * 60).contains(number));
+            (number.ok_or_else(|| format!("`{minutes}` is not a number of minutes up to a day's."))?, named)
         }
         named => (USUAL_MINUTES, named),
     };
