@@ -108,7 +108,26 @@ async fn c5_a_relay_that_is_away_leaves_the_session_stale_and_kept_until_it_is_b
     device.time_passes(Duration::from_secs(120));
     app.look();
     app.until_status(SessionStatus::Active).await;
-    assert_eq!(device.control.replays(), 0);
+    assert_eq!((device.stored().unwrap().rotation, device.control.replays()), (1, 0));
+}
+
+/// The relay's clock is the machine's here, which is two hours behind OTPless's and the app's.
+#[tokio::test(flavor = "multi_thread")]
+async fn c9_what_the_relay_says_by_itself_teaches_nobody_the_time() {
+    let device = Device::behind_relay(Settings::default()).await;
+    let (app, _) = device.signed_in().await;
+    device.time_passes(Duration::from_secs(2 * 3600));
+    device.otpless.go_offline().await;
+    let error = app.refresh().await.unwrap_err();
+    assert!(error.message().contains("502"), "{error}");
+    assert_eq!(app.diagnostics().clock_skew_ms, 0);
+
+    device.otpless.go_online().await.unwrap();
+    device.time_passes(Duration::from_secs(120));
+    device.control.set_clock_offset((4 * 3600 + 120) * 1000);
+    app.refresh().await.unwrap();
+    let ahead = app.diagnostics().clock_skew_ms - 2 * 3600 * 1000;
+    assert!(ahead.abs() < 60_000, "what OTPless says does: {ahead}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

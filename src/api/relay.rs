@@ -51,7 +51,13 @@ impl RelayApi {
         read: impl FnOnce(&Response) -> std::result::Result<T, ApiError>,
     ) -> Answer<T> {
         let (headers, body) = (Ok(self.headers.clone()), Some(body(fields)));
-        self.caller.call(Call { method: Method::POST, path, headers, body, limit }, read).await
+        let mut answer =
+            self.caller.call(Call { method: Method::POST, path, headers, body, limit }, read).await;
+        // What the relay says by itself is dated by its own clock, and tokens are dated by OTPless's.
+        if answer.outcome.as_ref().is_err_and(|refused| refused.error.code().is_none()) {
+            answer.server_date = None;
+        }
+        answer
     }
 }
 
