@@ -59,7 +59,7 @@ fn play(seed: u64, how: Play) -> Outcome {
     outcome
 }
 
-const USAGE: &str = "usage: --seeds N [--from SEED] | --seed SEED, with [--sabotage forgetful-keychain|no-locks|revived-by-hand]";
+const USAGE: &str = "usage: --seeds N [--from SEED] | --seed SEED, with [--sabotage forgetful-keychain|no-locks|revived-by-hand|no-deadlines|loop-stops]";
 
 struct Arguments {
     first: u64,
@@ -82,6 +82,8 @@ impl Arguments {
                         "forgetful-keychain" => Sabotage::ForgetfulKeychain,
                         "no-locks" => Sabotage::NoLocks,
                         "revived-by-hand" => Sabotage::RevivedByHand,
+                        "no-deadlines" => Sabotage::NoDeadlines,
+                        "loop-stops" => Sabotage::LoopStops,
                         _ => return Err(format!("`{value}` is no sabotage; {USAGE}")),
                     });
                 }

@@ -95,6 +95,8 @@ struct Seen {
     in_flight: HashSet<String>,
     last_offer: Option<(String, Duration)>,
     started: Duration,
+    /// When it last began to run: it was started, or went on after it had stood still.
+    woke: Duration,
 }
 
 #[derive(Debug)]
@@ -139,6 +141,7 @@ impl Oracle {
             time_known: world.clock_error_ms() == 0,
             was_in_doubt: world.clock_error_ms() != 0,
             started: world.awake(),
+            woke: world.awake(),
             ..Seen::default()
         };
         self.seen.insert(process.to_owned(), seen);
@@ -151,6 +154,12 @@ impl Oracle {
         }
         for exchange in self.truths.values_mut().flat_map(|truth| &mut truth.exchanges) {
             exchange.died |= exchange.process == process;
+        }
+    }
+
+    pub(crate) fn woke(&mut self, process: &str, world: &World) {
+        if let Some(seen) = self.seen.get_mut(process) {
+            seen.woke = world.awake();
         }
     }
 
@@ -430,6 +439,47 @@ impl Oracle {
         self.check(process, session, LOOK_SLACK, world);
     }
 
+    /// Nobody looked: a process finds out by itself that a deadline has passed, once it has run for as long as its loop
+    /// may sleep (C10).
+    pub(crate) fn glanced(&mut self, process: &str, session: &Session, world: &World) {
+        let Some(seen) = self.seen.get(process) else { return };
+        let since = self.last_jump.unwrap_or_default().max(seen.woke);
+        if world.awake() < since + LOOK_SLACK {
+            return;
+        }
+        if let Some(user) = &session.user_id {
+            for what in self.beyond_deadlines(process, user, LOOK_SLACK, world) {
+                self.violated(world, format!("by itself, {what}"));
+            }
+        }
+    }
+
+    /// Which deadlines have passed of the session that `process` shows, by more than `slack`.
+    fn beyond_deadlines(&self, process: &str, user: &str, slack: Duration, world: &World) -> Vec<String> {
+        let in_doubt = self.seen.values().any(|seen| seen.alive && !seen.time_known);
+        let (Some(seen), Some(truth)) = (self.seen.get(process), self.truths.get(user)) else {
+            return Vec::new();
+        };
+        let mut wrong = Vec::new();
+        if seen.time_known {
+            let now = world.true_now();
+            let slack = slack + CLOCK_SLACK;
+            if self.policy.max_lifetime.is_some_and(|max| now > truth.accepted + max + slack) {
+                wrong.push(format!("{process} shows a session beyond its maximum lifetime"));
+            }
+            let slack = slack + ACTIVITY_SLACK;
+            // Whoever does not know the time tells the others of activity by the wrong one.
+            if !in_doubt
+                && !truth.noted_in_doubt
+                && (self.policy.inactivity_timeout)
+                    .is_some_and(|timeout| now > truth.last_active + timeout + slack)
+            {
+                wrong.push(format!("{process} shows a session beyond the inactivity timeout"));
+            }
+        }
+        wrong
+    }
+
     /// Somebody looked.
     pub(crate) fn looked(&mut self, process: &str, session: &Session, token: Option<&str>, world: &World) {
         self.check(process, session, Duration::ZERO, world);
@@ -454,7 +504,6 @@ impl Oracle {
     }
 
     fn check(&mut self, process: &str, session: &Session, slack: Duration, world: &World) {
-        let in_doubt = self.seen.values().any(|seen| seen.alive && !seen.time_known);
         if let Some(user) = &session.user_id {
             self.appeared(user, world);
         }
@@ -463,7 +512,7 @@ impl Oracle {
         let shows = session.user_id.clone();
         let mut wrong = Vec::new();
         if let Some(user) = &shows {
-            match self.truths.get_mut(user) {
+            match self.truths.get(user) {
                 None => wrong.push(format!("{process} shows a session that never began")),
                 Some(truth) => {
                     let started = seen.started;
@@ -472,24 +521,9 @@ impl Oracle {
                     if was_over || truth.final_since.is_some_and(|at| at < started) {
                         wrong.push(format!("{process} shows a session again that was over"));
                     }
-                    if seen.time_known {
-                        let now = world.true_now();
-                        let slack = slack + CLOCK_SLACK;
-                        if self.policy.max_lifetime.is_some_and(|max| now > truth.accepted + max + slack) {
-                            wrong.push(format!("{process} shows a session beyond its maximum lifetime"));
-                        }
-                        let slack = slack + ACTIVITY_SLACK;
-                        // Whoever does not know the time tells the others of activity by the wrong one.
-                        if !in_doubt
-                            && !truth.noted_in_doubt
-                            && (self.policy.inactivity_timeout)
-                                .is_some_and(|timeout| now > truth.last_active + timeout + slack)
-                        {
-                            wrong.push(format!("{process} shows a session beyond the inactivity timeout"));
-                        }
-                    }
                 }
             }
+            wrong.extend(self.beyond_deadlines(process, user, slack, world));
         }
         if session.status == SessionStatus::SignedOut
             && let Some(user) = before.clone()

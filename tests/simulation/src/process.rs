@@ -15,16 +15,23 @@ use std::{
 
 use tauri_plugin_otpless::{
     BoxFuture, Session,
-    engine::{ActivityLog, ClientApi, Expected, Job, JwksVerifier, Parts, Runtime, Serial, SessionManager},
+    engine::{
+        ActivityLog, ClientApi, Expected, Job, JwksVerifier, Parts, Policy, Runtime, Serial, SessionManager,
+    },
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     keychain::Keychain,
     network::Network,
     oracle::short,
-    world::{MachineClock, World},
+    world::{MachineClock, Sabotage, World},
 };
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// What the network calls the service; nothing resolves it.
 const SERVICE: &str = "https://service.invalid";
@@ -102,6 +109,7 @@ impl Process {
     /// SIGCONT.
     pub(crate) fn thaw(&self) {
         self.inner().frozen = false;
+        self.world.oracle().woke(&self.name, &self.world);
         self.world.tell(|| format!("{} goes on", self.name));
         self.world.executor.thaw(self);
     }
@@ -238,7 +246,10 @@ impl App {
             Box::new(move || keychain.reached_by(&process, &world))
         };
         let manager = SessionManager::new(Parts {
-            policy: world.scenario.policy,
+            policy: match world.sabotage {
+                Some(Sabotage::NoDeadlines) => Policy::default(),
+                _ => world.scenario.policy,
+            },
             clock,
             api: Arc::new(ClientApi::new(network, url(""), &settings.app_id)),
             verifier: Arc::new(verifier),
@@ -252,8 +263,20 @@ impl App {
             runtime: runtime.clone(),
         });
         *process.published.lock().unwrap_or_else(PoisonError::into_inner) = Some(manager.subscribe());
-        runtime.spawn(Box::pin(manager.clone().run()));
+        let run = manager.clone().run();
+        runtime.spawn(match world.sabotage {
+            Some(Sabotage::LoopStops) => Box::pin(async move { drop(timeout(5 * MINUTE, run).await) }),
+            _ => Box::pin(run),
+        });
         Self { process, manager, scheduler }
+    }
+
+    /// Holds what the process shows, without having been asked, against what has happened.
+    pub(crate) fn glance(&self) {
+        if self.process.is_alive() && !self.process.is_frozen() {
+            let (session, world) = (self.manager.subscribe().borrow().clone(), &self.process.world);
+            world.oracle().glanced(self.process.name(), &session, world);
+        }
     }
 
     /// Something the app does, in its process; `None` if that dies meanwhile.

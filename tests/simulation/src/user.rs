@@ -135,7 +135,7 @@ impl Device {
         match self.world.sabotage {
             Some(Sabotage::ForgetfulKeychain) => self.keychain.forget_everything(),
             Some(Sabotage::NoLocks) => shared.push(&name),
-            Some(Sabotage::RevivedByHand) | None => {}
+            Some(_) | None => {}
         }
         let app = App::start(name, &self.world, &self.keychain, self.log.clone(), &shared);
         self.apps[slot] = Some(app);
@@ -157,8 +157,9 @@ impl Device {
                         Box::pin(self.happen(event)).await;
                     }
                 }
-                () = tokio::time::sleep(left) => return,
+                () = tokio::time::sleep(left) => {}
             }
+            self.apps.iter().flatten().for_each(App::glance);
             if self.world.awake() >= until {
                 return;
             }

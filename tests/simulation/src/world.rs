@@ -99,6 +99,10 @@ pub(crate) enum Sabotage {
     NoLocks,
     /// What a logout has erased is put back, and what was noted of it is lost.
     RevivedByHand,
+    /// The engine is told of no deadline.
+    NoDeadlines,
+    /// The background loop of each process ends after a few minutes.
+    LoopStops,
 }
 
 /// What the network does at present.

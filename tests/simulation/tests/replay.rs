@@ -39,6 +39,8 @@ fn what_must_not_happen_is_noticed() {
         ("forgetful-keychain", "found nobody signed in, and nobody had signed out"),
         ("no-locks", "offers a token that another process has under way"),
         ("revived-by-hand", "shows a session again that was over"),
+        ("no-deadlines", "shows a session beyond its maximum lifetime"),
+        ("loop-stops", "by itself, "),
     ] {
         let output = simulation(&["--seeds", "60", "--from", "1", "--sabotage", sabotage]);
         let said = text(&output.stderr);
