@@ -297,7 +297,7 @@ fn setting(key: &str, value: &str) -> Result<Url> {
 /// The URL that goes by `name`, if it is one to which tokens and questions for keys may go (requirement E1).
 pub(crate) fn url(name: &str, value: &str) -> Result<Url> {
     let refused = |why: &str| Error::invalid_config(format!("{name} {why}"));
-    let url = Url::parse(value).map_err(|_| refused(&format!("is not a URL: {value:?}")))?;
+    let url = Url::parse(value).map_err(|_| refused("is not a URL"))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(refused("carries a user name or password, which would end up in logs"));
     }

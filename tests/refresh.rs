@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use otpless_local::{Fault, Operation, Settings, SignIn};
-use serde_json::json;
+use serde_json::{Value, json};
 use tauri_plugin_otpless::{
     EndReason, ErrorKind, Exchange, SessionStatus, Storage,
     engine::{ActivityLog, SessionApi, Slot, StoreError},
@@ -286,6 +286,35 @@ async fn c1_a_wrong_key_that_was_kept_loses_no_rotated_token() {
     app.look();
     app.until_status(SessionStatus::Active).await;
     assert_eq!(device.control.replays(), 0);
+}
+
+/// B8, B9: of two tokens that came together one does not vouch for the other. A genuine refresh token in the session token's
+/// place is not served for want of the other's key, and when that is known the two are what they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn b8_b9_a_token_is_not_served_before_the_one_that_came_with_it_is_verified() {
+    let device = Device::new().await;
+    for swapped in [true, false] {
+        let (app, issued) = device.signed_in().await;
+        let claims = device.control.claims(&issued.session_id).unwrap();
+        let mut longer = claims.clone();
+        longer["exp"] = (claims["exp"].as_i64().unwrap() + 6 * 24 * 3600).into();
+        let header = json!({"alg": "RS256", "typ": "JWT", "kid": "of-another-time"});
+        let unknown = device.control.mint_with_unknown_key(longer.clone(), header);
+        let mut genuine = if swapped { longer } else { claims };
+        genuine["iat"] = (genuine["iat"].as_i64().unwrap() + 1).into();
+        let genuine = device.control.mint(genuine, Value::Null);
+        let body = json!({"sessionTokenJWT": genuine, "refreshToken": unknown});
+        device.control.fault(Operation::Refresh, Fault::Status(200, body.to_string()), 1);
+        app.refresh().await.expect("it is stored, for the old one is spent");
+        assert_eq!(app.current().status, SessionStatus::Stale, "swapped: {swapped}");
+        assert!(app.session_token(Duration::ZERO).await.is_err());
+        assert_eq!(device.stored().unwrap().tokens.refresh_token.expose(), unknown);
+        app.kill().await;
+        // Nor after a restart.
+        let app = device.start();
+        assert_ne!(app.session().await.status, SessionStatus::Active, "swapped: {swapped}");
+        app.logout().await;
+    }
 }
 
 /// Rule 11: what stands in the keychain seems newer than tokens whose own age nobody can read yet. It is what they were bought

@@ -135,7 +135,8 @@ impl Keys {
     }
 
     fn age(&self, now: Timestamp) -> Option<Duration> {
-        self.fetched_at.map(|at| now.saturating_since(at))
+        // Whichever of the two the clock was wrong at: a date to come says as little for them as one long past.
+        self.fetched_at.map(|at| now.saturating_since(at).max(at.saturating_since(now)))
     }
 }
 

@@ -3,68 +3,68 @@
 //! `{"alg":"RS256","alg":"none"}` means one thing to whoever reads the first and another to whoever reads the last;
 //! RFC 7515 §4 and RFC 7519 §4 let us refuse it, so we do (requirement B10). Depth is bounded by serde_json (128).
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-struct Strict(Value);
+/// Looks at keys and at nothing else. What the values are is left to serde_json's own type: with its feature
+/// `arbitrary_precision`, which any crate of an app may turn on, only that one can read a number.
+struct NoRepeats;
 
-impl<'de> Deserialize<'de> for Strict {
+impl<'de> Deserialize<'de> for NoRepeats {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Strict)
+        deserializer.deserialize_any(KeysVisitor)
     }
 }
 
-struct StrictVisitor;
+struct KeysVisitor;
 
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Value;
+impl<'de> Visitor<'de> for KeysVisitor {
+    type Value = NoRepeats;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON without repeated keys")
     }
 
-    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
-        Ok(Value::Bool(v))
+    fn visit_bool<E>(self, _: bool) -> Result<NoRepeats, E> {
+        Ok(NoRepeats)
     }
 
-    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
-        Ok(v.into())
+    fn visit_i64<E>(self, _: i64) -> Result<NoRepeats, E> {
+        Ok(NoRepeats)
     }
 
-    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
-        Ok(v.into())
+    fn visit_u64<E>(self, _: u64) -> Result<NoRepeats, E> {
+        Ok(NoRepeats)
     }
 
-    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
-        Ok(v.into())
+    fn visit_f64<E>(self, _: f64) -> Result<NoRepeats, E> {
+        Ok(NoRepeats)
     }
 
-    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
-        Ok(v.into())
+    fn visit_str<E>(self, _: &str) -> Result<NoRepeats, E> {
+        Ok(NoRepeats)
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<NoRepeats, E> {
+        Ok(NoRepeats)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(Strict(item)) = seq.next_element()? {
-            items.push(item);
-        }
-        Ok(Value::Array(items))
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<NoRepeats, A::Error> {
+        while seq.next_element::<NoRepeats>()?.is_some() {}
+        Ok(NoRepeats)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
-        while let Some((key, Strict(value))) = entries.next_entry::<String, _>()? {
-            if map.insert(key, value).is_some() {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<NoRepeats, A::Error> {
+        let mut keys = HashSet::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if !keys.insert(key) {
                 return Err(de::Error::custom("a key stands twice"));
             }
+            entries.next_value::<NoRepeats>()?;
         }
-        Ok(Value::Object(map))
+        Ok(NoRepeats)
     }
 }
 
@@ -72,10 +72,14 @@ impl<'de> Visitor<'de> for StrictVisitor {
 ///
 /// The error says nothing about the content: it may have been a secret.
 pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, &'static str> {
-    match serde_json::from_slice::<Strict>(bytes) {
-        Ok(Strict(Value::Object(map))) => Ok(map),
+    match serde_json::from_slice::<NoRepeats>(bytes) {
+        Ok(NoRepeats) => {}
+        Err(error) if error.is_data() => return Err("has a repeated key"),
+        Err(_) => return Err("is not JSON"),
+    }
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(map)) => Ok(map),
         Ok(_) => Err("is not a JSON object"),
-        Err(error) if error.is_data() => Err("has a repeated key"),
         Err(_) => Err("is not JSON"),
     }
 }

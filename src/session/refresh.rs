@@ -240,6 +240,12 @@ impl Inner {
         {
             return Err(foreign("a refresh token in the place of a session token"));
         }
+        // Two that came together stand or fall together: one alone does not show that it is not in the other's place, nor
+        // whose the other is. Until both could be verified neither is served (`check_restored`).
+        let (session, refresh) = match (session, refresh) {
+            (None, Some(Some(_))) | (Some(_), Some(None)) => (None, Some(None)),
+            pair => pair,
+        };
         let last_active_at = self.still_live(generation, |live| live.last_active_at)?;
         let record = SessionRecord {
             rotation: old.rotation.saturating_add(1),

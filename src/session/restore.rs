@@ -187,9 +187,27 @@ impl Inner {
         }
     }
 
-    /// The claims of a stored token; `Ok(None)` if its key is not at hand, `Err` if it is not genuine.
+    /// The claims of a stored session token; `Ok(None)` if its key, or that of a refresh token which was never verified, is not
+    /// at hand, `Err` if one of them is not genuine or they do not belong together.
     pub(super) fn check_restored(&self, record: &SessionRecord) -> Result<Option<Claims>, ()> {
-        match self.verifier.verify(record.tokens.session_token.expose()) {
+        let session = self.check_stored(record, record.tokens.session_token.expose())?;
+        // One that was verified when it came is not asked for its key again, which may be gone by now.
+        if record.refresh_expires_at.is_some() {
+            return Ok(session);
+        }
+        let refresh = self.check_stored(record, record.tokens.refresh_token.expose())?;
+        match (session, refresh) {
+            // Their claims are alike; only the longer life tells the two apart (requirement B8).
+            (Some(session), Some(refresh)) if session.expires_at() > refresh.expires_at() => {
+                if self.verifier.keys_are_first_hand() { Err(()) } else { Ok(None) }
+            }
+            (session, Some(_)) => Ok(session),
+            (_, None) => Ok(None),
+        }
+    }
+
+    fn check_stored(&self, record: &SessionRecord, token: &str) -> Result<Option<Claims>, ()> {
+        match self.verifier.verify(token) {
             Ok(claims)
                 if claims.user_id() == record.user_id
                     && claims.session_id() == record.tokens.session_id.expose() =>
@@ -203,12 +221,13 @@ impl Inner {
         }
     }
 
-    /// The record with the times that its tokens, verified by now, turn out to have.
+    /// The record with the times that its tokens turn out to have, once `session` has shown that they belong together.
     pub(super) fn completed(&self, mut record: SessionRecord, session: Option<&Claims>) -> SessionRecord {
         if let Some(claims) = session {
             record.expires_at = Some(claims.expires_at());
         }
-        if record.refresh_expires_at.is_none()
+        if session.is_some()
+            && record.refresh_expires_at.is_none()
             && let Ok(refresh) = self.verifier.verify(record.tokens.refresh_token.expose())
         {
             record.refresh_expires_at = Some(refresh.expires_at());

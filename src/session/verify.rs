@@ -194,7 +194,7 @@ impl Inner {
             // The verdict is about a token that another process has replaced: nothing was verified.
             Adopted::Hidden(why) => Err(hidden(&why)),
             // Taken over, and due again.
-            Adopted::Nothing if self.is_outdated(generation, asked) => Ok(()),
+            Adopted::Nothing if self.is_replaced(generation, asked) => Ok(()),
             Adopted::Nothing | Adopted::NotOurs => {
                 self.end(generation, EndReason::Revoked, Revoke::No);
                 Err(verdict)
@@ -205,8 +205,11 @@ impl Inner {
     fn is_outdated(&self, generation: u64, asked: &SessionRecord) -> bool {
         // What is known of the server's time is good for the tolerance that OTPless grants to `exp`, and no better.
         let server_now = self.read(|state, now| state.server_now(now)) + LEEWAY;
-        asked.expires_at.is_none_or(|at| server_now >= at)
-            || self.still_live(generation, |live| live.record.tokens != asked.tokens) != Ok(false)
+        asked.expires_at.is_none_or(|at| server_now >= at) || self.is_replaced(generation, asked)
+    }
+
+    fn is_replaced(&self, generation: u64, asked: &SessionRecord) -> bool {
+        self.still_live(generation, |live| live.record.tokens != asked.tokens) != Ok(false)
     }
 
     /// Keeps the token that came with the answer if it is better than ours. Nothing is lost if it is not kept: unlike
