@@ -246,7 +246,11 @@ impl Inner {
             return;
         }
         let kept = self.update_live(generation, |state, _| {
-            let Some(live) = state.live_mut().filter(|live| live.record.rotation < record.rotation) else {
+            // A refresh that came first and could not be stored has the newer tokens, however often it has counted.
+            let refresh_token = &record.tokens.refresh_token;
+            let Some(live) = state.live_mut().filter(|live| {
+                live.record.rotation < record.rotation && live.record.tokens.refresh_token == *refresh_token
+            }) else {
                 return;
             };
             match outcome {
