@@ -335,6 +335,44 @@ async fn c1_rotated_tokens_with_an_unknown_key_reach_a_keychain_that_was_locked(
     assert_eq!(stored.expose(), device.control.tokens(&issued.session_id).unwrap().refresh_token);
 }
 
+/// C1: a question that was asked before a refresh and is answered after it, by a token that no keychain takes, does not bring the
+/// spent refresh token back, although the keychain had counted fewer changes than we did.
+#[tokio::test(flavor = "multi_thread")]
+async fn c1_a_renewal_that_comes_after_a_refresh_brings_no_spent_token_back() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    for _ in 0..2 {
+        device.time_passes(Duration::from_secs(60));
+        app.refresh().await.expect("the exchange is made");
+    }
+    let mut record = device.stored().unwrap();
+    assert_eq!(record.rotation, 2);
+    record.rotation = 0;
+    device.store.plant(Slot::Session, &record.to_bytes());
+
+    let mut claims = device.control.claims(&issued.session_id).unwrap();
+    claims["exp"] = (claims["exp"].as_i64().unwrap() + 600).into();
+    let body = json!({"sessionTokenJWT": device.control.mint(claims, Value::Null)});
+    let gate = device.control.pause(Operation::Authenticate);
+    device.control.fault(Operation::Authenticate, Fault::Status(200, body.to_string()), 1);
+    let question = tokio::spawn({
+        let manager = (*app).clone();
+        async move { manager.verify().await }
+    });
+    gate.held(1).await;
+    device.time_passes(Duration::from_secs(60));
+    app.refresh().await.expect("the exchange is made");
+    device.store.fail_all(Some(StoreError::Unavailable("it went away")));
+    gate.release();
+    question.await.unwrap().expect("the session is good");
+
+    device.store.fail_all(None);
+    device.time_passes(Duration::from_secs(60));
+    app.refresh().await.expect("the newest token is offered");
+    assert_eq!(app.current().status, SessionStatus::Active);
+    assert_eq!(device.control.replays(), 0);
+}
+
 /// C4: a verdict about a token that another process has replaced says nothing of the one it was replaced with, even if that is
 /// due as well.
 #[tokio::test(flavor = "multi_thread")]
