@@ -42,8 +42,9 @@ pub use settings::{DEFAULT_UPSTREAM, Settings, SettingsError};
 
 use upstream::Upstream;
 
-/// How long calls under way are waited for when the relay stops.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long calls under way are waited for when the relay stops: one that is cut off may have spent a refresh token. An answer may
+/// take 30 s (`Settings::upstream_time`), and this is a little more.
+const GRACE: Duration = Duration::from_secs(35);
 
 /// A running relay. Dropping it stops it.
 pub struct Relay {

@@ -41,7 +41,21 @@ async fn run(settings: Settings) -> Result<(), String> {
     tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).init();
     let relay = Relay::start(settings).await.map_err(|error| error.to_string())?;
     println!("The relay is at {}: set the app's relayUrl to what leads there.", relay.url());
-    tokio::signal::ctrl_c().await.map_err(|error| format!("cannot listen for Ctrl-C: {error}"))?;
+    stopped().await.map_err(|error| format!("cannot listen for signals: {error}"))?;
     relay.shutdown().await;
     Ok(())
+}
+
+/// Ctrl-C from a person, SIGTERM from whatever runs services.
+async fn stopped() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminated.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
 }

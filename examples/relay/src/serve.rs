@@ -50,10 +50,17 @@ impl Shared {
         // The last entry of the last such header: those before it came from the client and may say anything.
         let forwarded =
             headers.get_all("x-forwarded-for").iter().next_back().and_then(|value| value.to_str().ok());
-        let last =
-            forwarded.and_then(|list| list.rsplit(',').next()).and_then(|last| last.trim().parse().ok());
+        let last = forwarded.and_then(|list| list.rsplit(',').next()).and_then(|last| address(last.trim()));
         last.filter(|_| self.behind_proxy).unwrap_or(peer.ip())
     }
+}
+
+/// Some proxies write the port as well, and some an IPv6 address in brackets.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = || text.parse().ok();
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    bare().or_else(with_port).or_else(in_brackets)
 }
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {

@@ -35,7 +35,7 @@ impl Settings {
             client_id: Zeroizing::new(client_id.into()),
             client_secret: Zeroizing::new(client_secret.into()),
             upstream: DEFAULT_UPSTREAM.to_owned(),
-            upstream_time: Duration::from_secs(10),
+            upstream_time: Duration::from_secs(30),
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             burst: 30,
             per_minute: 60,
@@ -50,7 +50,8 @@ impl Settings {
         self
     }
 
-    /// How long OTPless may take for an answer; 10 s. Afterwards the client gets a 504.
+    /// How long OTPless may take for an answer; 30 s, as long as the app waits. Afterwards the client gets a 504. Less loses
+    /// sessions: an answer that is not waited for may hold the only refresh token that is still good.
     #[must_use]
     pub fn upstream_time(mut self, time: Duration) -> Self {
         self.upstream_time = time;

@@ -33,6 +33,11 @@ async fn d9_behind_a_proxy_the_client_is_whom_the_proxy_names_and_without_one_no
     assert_eq!(post(&behind, "192.0.2.1").await, 400);
     assert_eq!(post(&behind, "192.0.2.1").await, 429);
     assert_eq!(post(&behind, "192.0.2.2").await, 400);
+    // With a port, which is another each time, and an IPv6 address in brackets.
+    assert_eq!(post(&behind, "192.0.2.3:50001").await, 400);
+    assert_eq!(post(&behind, "192.0.2.3:50002").await, 429);
+    assert_eq!(post(&behind, "[2001:db8::1]:443").await, 400);
+    assert_eq!(post(&behind, "[2001:db8::1]").await, 429);
     // What the client itself wrote stands before what the proxy has added.
     assert_eq!(post(&behind, "198.51.100.7, 192.0.2.1").await, 429);
 

@@ -1,13 +1,14 @@
 //! The settings of the environment, and the program that reads them.
 
-use std::process::Stdio;
+use std::{net::SocketAddr, process::Stdio};
 
-use otpless_local::{OtplessLocal, SignIn};
+use otpless_local::{Operation, OtplessLocal, SignIn};
 use otpless_relay::{Relay, Settings};
 use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    process::Command,
+    net::TcpStream,
+    process::{Child, Command},
 };
 
 use crate::support::{PATIENCE, VALIDATE, send};
@@ -67,10 +68,8 @@ async fn a_relay_that_is_shut_down_leaves_its_port_to_the_next() {
     assert_eq!(Relay::start(settings.bind(address)).await.unwrap().address(), address);
 }
 
-#[tokio::test]
-async fn the_program_says_where_it_is_and_relays() {
-    let local = OtplessLocal::start(otpless_local::Settings::default()).await.unwrap();
-    let issued = local.state().sign_in(SignIn::default());
+/// The program, and where it says that it is.
+async fn program(local: &OtplessLocal) -> (Child, SocketAddr) {
     let mut program = Command::new(env!("CARGO_BIN_EXE_otpless-relay"))
         .envs([
             ("OTPLESS_CLIENT_ID", "LOCALCLIENTID"),
@@ -85,9 +84,43 @@ async fn the_program_says_where_it_is_and_relays() {
     let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
     let said = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
     let address = said.split("http://").nth(1).and_then(|rest| rest.split(": ").next()).unwrap();
+    (program, address.parse().unwrap())
+}
+
+/// C1: whoever stops services, at each deployment, does it with SIGTERM. The answer to a refresh that is under way has the only
+/// token that is good.
+#[cfg(unix)]
+#[tokio::test]
+async fn c1_a_refresh_under_way_comes_to_its_end_when_the_program_is_told_to_stop() {
+    let local = OtplessLocal::start(otpless_local::Settings::default()).await.unwrap();
+    let issued = local.state().sign_in(SignIn::default());
+    let (mut program, address) = program(&local).await;
+    let gate = local.state().pause(Operation::GetNewSessionToken);
+    let refresh = tokio::spawn(async move {
+        let body = json!({ "refreshToken": issued.refresh_token }).to_string();
+        let headers = [("content-type", "application/json")];
+        send(address, "POST", "/v1/sessions/get-new-session-token", &headers, body.as_bytes()).await
+    });
+    gate.held(1).await;
+    let id = program.id().unwrap().to_string();
+    assert!(Command::new("sh").args(["-c", "kill -s TERM \"$0\"", &id]).status().await.unwrap().success());
+    // It has heard: nobody new is let in.
+    let refused = async { while TcpStream::connect(address).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, refused).await.expect("it takes no more calls");
+    gate.release();
+    let reply = refresh.await.unwrap();
+    assert_eq!((reply.status, &reply.json()["success"]), (200, &json!(true)));
+    assert!(tokio::time::timeout(PATIENCE, program.wait()).await.unwrap().unwrap().success());
+}
+
+#[tokio::test]
+async fn the_program_says_where_it_is_and_relays() {
+    let local = OtplessLocal::start(otpless_local::Settings::default()).await.unwrap();
+    let issued = local.state().sign_in(SignIn::default());
+    let (_program, address) = program(&local).await;
     let body = json!({ "sessionToken": issued.session_id }).to_string();
     let headers = [("content-type", "application/json")];
-    let reply = send(address.parse().unwrap(), "POST", VALIDATE, &headers, body.as_bytes()).await;
+    let reply = send(address, "POST", VALIDATE, &headers, body.as_bytes()).await;
     assert_eq!((reply.status, reply.json()), (200, json!({ "success": true })));
 }
 
