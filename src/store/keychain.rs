@@ -77,6 +77,14 @@ impl KeychainStore {
             outcome
         })
     }
+
+    /// A keyring that was never unlocked says "no entry" for everything it keeps.
+    fn sure_that_there_is_none(&self) -> Result<(), StoreError> {
+        match &self.connection {
+            Some(connection) => connection.instance.default_collection_is_open(),
+            None => Err(StoreError::Failed("it is not connected")),
+        }
+    }
 }
 
 impl Slot {
@@ -94,7 +102,7 @@ impl SessionStore for KeychainStore {
         match self.with_entry(slot, Entry::get_secret) {
             Ok(secret) => Ok(Some(Zeroizing::new(secret))),
             Err(KeyringError::NoEntry) => {
-                sure_that_there_is_none()?;
+                self.sure_that_there_is_none()?;
                 // Once more: it may have been unlocked between the answer and the question whether to believe it.
                 match self.with_entry(slot, Entry::get_secret) {
                     Ok(secret) => Ok(Some(Zeroizing::new(secret))),
@@ -155,7 +163,7 @@ fn translate(error: KeyringError) -> StoreError {
 
 #[cfg(all(unix, not(any(target_os = "macos", target_os = "ios", target_os = "android"))))]
 mod platform {
-    use super::{Arc, CredentialStore, HashMap, KeyringError, StoreError};
+    use super::{Arc, CredentialStore, HashMap, KeyringError};
 
     pub(super) use crate::store::secret_service::{Instance, explain};
 
@@ -168,16 +176,11 @@ mod platform {
     pub(super) fn modifiers() -> HashMap<&'static str, &'static str> {
         HashMap::from([("label", "OTPless session")])
     }
-
-    /// A keyring that was never unlocked says "no entry" for everything it keeps.
-    pub(super) fn sure_that_there_is_none() -> Result<(), StoreError> {
-        crate::store::secret_service::default_collection_is_open()
-    }
 }
 
 #[cfg(windows)]
 mod platform {
-    use super::{Arc, CredentialStore, HashMap, KeyringError, StoreError};
+    use super::{Arc, CredentialStore, HashMap, KeyringError};
 
     pub(super) const BACKEND: &str = "Windows Credential Manager";
 
@@ -189,15 +192,11 @@ mod platform {
     pub(super) fn modifiers() -> HashMap<&'static str, &'static str> {
         HashMap::from([("persistence", "Local")])
     }
-
-    pub(super) fn sure_that_there_is_none() -> Result<(), StoreError> {
-        Ok(())
-    }
 }
 
 #[cfg(target_os = "macos")]
 mod platform {
-    use super::{Arc, CredentialStore, HashMap, KeyringError, StoreError};
+    use super::{Arc, CredentialStore, HashMap, KeyringError};
 
     pub(super) const BACKEND: &str = "macOS login keychain";
 
@@ -210,15 +209,11 @@ mod platform {
     pub(super) fn modifiers() -> HashMap<&'static str, &'static str> {
         HashMap::new()
     }
-
-    pub(super) fn sure_that_there_is_none() -> Result<(), StoreError> {
-        Ok(())
-    }
 }
 
 #[cfg(target_os = "ios")]
 mod platform {
-    use super::{Arc, CredentialStore, HashMap, KeyringError, StoreError};
+    use super::{Arc, CredentialStore, HashMap, KeyringError};
 
     pub(super) const BACKEND: &str = "iOS keychain";
 
@@ -230,15 +225,11 @@ mod platform {
     pub(super) fn modifiers() -> HashMap<&'static str, &'static str> {
         HashMap::from([("access-policy", "after-first-unlock-this-device-only")])
     }
-
-    pub(super) fn sure_that_there_is_none() -> Result<(), StoreError> {
-        Ok(())
-    }
 }
 
 #[cfg(target_os = "android")]
 mod platform {
-    use super::{Arc, CredentialStore, HashMap, KeyringError, StoreError};
+    use super::{Arc, CredentialStore, HashMap, KeyringError};
 
     pub(super) const BACKEND: &str = "Android Keystore";
 
@@ -250,16 +241,12 @@ mod platform {
     pub(super) fn modifiers() -> HashMap<&'static str, &'static str> {
         HashMap::new()
     }
-
-    pub(super) fn sure_that_there_is_none() -> Result<(), StoreError> {
-        Ok(())
-    }
 }
 
 /// Elsewhere the system itself answers, and does not go away.
 #[cfg(any(windows, target_os = "macos", target_os = "ios", target_os = "android"))]
 mod system {
-    use super::KeyringError;
+    use super::{KeyringError, StoreError};
 
     pub(super) struct Instance;
 
@@ -278,13 +265,17 @@ mod system {
         ) -> Result<T, KeyringError> {
             call()
         }
+
+        pub(super) fn default_collection_is_open(&self) -> Result<(), StoreError> {
+            Ok(())
+        }
     }
 }
 
 #[cfg(any(windows, target_os = "macos", target_os = "ios", target_os = "android"))]
 use system::{Instance, explain};
 
-use platform::{BACKEND, connect, modifiers, sure_that_there_is_none};
+use platform::{BACKEND, connect, modifiers};
 #[cfg(all(unix, not(any(target_os = "macos", target_os = "ios", target_os = "android"))))]
 use platform::{Instance, explain};
 

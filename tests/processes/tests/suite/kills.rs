@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use otpless_local::{Gate, Operation, Rotation, SessionState, Settings};
 use serde_json::json;
 
-use crate::support::{Process, Stage, Stored, eventually};
+use crate::support::{Process, Stage, Stored, eventually, play};
 
 /// Long enough for tokens of another second, and for an exchange to be allowed again.
 const BETWEEN: Duration = Duration::from_secs(20);
@@ -162,6 +162,10 @@ async fn kill_refreshes(settings: Settings, rounds: usize) -> BTreeMap<&'static 
 /// spent and whose successor was never stored; those are counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a6_c1_a_refresh_killed_anywhere_leaves_the_old_or_the_new_record() {
+    play(refreshes_under_strict_rotation).await;
+}
+
+async fn refreshes_under_strict_rotation() {
     const ROUNDS: usize = 11;
     let lost = kill_refreshes(Settings::default(), ROUNDS).await;
     println!("{} kills in a refresh, strict rotation; sessions lost: {lost:?}", ROUNDS * REFRESH.len());
@@ -175,6 +179,10 @@ async fn a6_c1_a_refresh_killed_anywhere_leaves_the_old_or_the_new_record() {
 /// C1: 27 kills against a server that answers a spent token once more; none costs a session.
 #[tokio::test(flavor = "multi_thread")]
 async fn c1_with_grace_a_refresh_killed_anywhere_costs_no_session() {
+    play(refreshes_with_grace).await;
+}
+
+async fn refreshes_with_grace() {
     const ROUNDS: usize = 3;
     let settings = Settings { rotation: Rotation::Grace, grace_seconds: 600, ..Settings::default() };
     let lost = kill_refreshes(settings, ROUNDS).await;
@@ -185,6 +193,10 @@ async fn c1_with_grace_a_refresh_killed_anywhere_costs_no_session() {
 /// A9, C11: 60 kills in a logout. It is final from the moment it began, and the server hears of it in the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a9_c11_a_logout_killed_anywhere_is_final_and_is_delivered() {
+    play(logouts).await;
+}
+
+async fn logouts() {
     const ROUNDS: usize = 6;
     let mut scene = Scene::new(Settings::default()).await;
     for round in 0..ROUNDS {

@@ -8,7 +8,7 @@ use std::{
 use otpless_local::{SessionState, Settings};
 use serde_json::json;
 
-use crate::support::{Stage, Stored, eventually};
+use crate::support::{Stage, Stored, eventually, play};
 
 const KILLS: usize = 40;
 
@@ -31,6 +31,10 @@ impl Random {
 /// A6, C11: every third is a logout, the others are refreshes. `OTPLESS_SEED` sets the seed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a6_c11_a_process_killed_at_any_moment_leaves_the_old_or_the_new_and_no_ended_session() {
+    play(forty_kills).await;
+}
+
+async fn forty_kills() {
     let seed = match std::env::var("OTPLESS_SEED") {
         Ok(seed) => seed.parse().expect("OTPLESS_SEED is a number"),
         Err(_) => RandomState::new().build_hasher().finish(),

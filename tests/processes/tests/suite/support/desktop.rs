@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::PATIENCE;
+use super::{PATIENCE, crash::Crash};
 
 const PASSWORD: &[u8] = b"throw-away";
 const LOGIN: &str = "/org/freedesktop/secrets/collection/login";
@@ -38,6 +38,13 @@ pub(crate) struct Desktop {
 struct Daemon {
     program: &'static str,
     child: Child,
+    crash: Crash,
+}
+
+impl Daemon {
+    fn new(program: &'static str, child: Child) -> Self {
+        Self { program, child, crash: Crash::of_this_scene() }
+    }
 }
 
 impl Drop for Daemon {
@@ -45,6 +52,7 @@ impl Drop for Daemon {
         if let Ok(Some(status)) = self.child.try_wait() {
             // Seen only where the test fails, and then worth knowing.
             eprintln!("{} had ended by itself: {status}", self.program);
+            self.crash.note(status);
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -131,8 +139,7 @@ impl Desktop {
         fs::write(self.path("bus.conf"), configuration).expect("the bus's configuration");
         let mut command = self.command("dbus-daemon");
         command.args(["--nofork", "--nopidfile", "--config-file"]).arg(self.path("bus.conf"));
-        self.bus =
-            Some(Daemon { program: "dbus-daemon", child: command.spawn().expect("dbus-daemon starts") });
+        self.bus = Some(Daemon::new("dbus-daemon", command.spawn().expect("dbus-daemon starts")));
         let socket = self.path("bus");
         self.until("the bus", || UnixStream::connect(&socket).is_ok());
     }
@@ -165,12 +172,19 @@ impl Desktop {
         if unlock {
             input.write_all(PASSWORD).expect("the password is handed over");
         }
-        self.keyring = Some(Daemon { program: "gnome-keyring-daemon", child: daemon });
+        self.keyring = Some(Daemon::new("gnome-keyring-daemon", daemon));
     }
 
     /// With SIGKILL.
     pub(crate) fn kill_keyring(&mut self) {
         self.keyring = None;
+        self.until("the keychain's end", || self.is_locked().is_none());
+    }
+
+    /// As it crashes by itself.
+    pub(crate) fn crash_keyring(&mut self) {
+        let keyring = self.keyring.as_ref().expect("a keychain service").child.id().to_string();
+        self.command("sh").args(["-c", "kill -s TRAP \"$0\"", &keyring]).status().expect("a shell");
         self.until("the keychain's end", || self.is_locked().is_none());
     }
 

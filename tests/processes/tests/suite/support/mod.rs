@@ -1,10 +1,12 @@
 //! What these tests share.
 
+mod crash;
 mod desktop;
 mod memory;
 mod process;
 mod stage;
 
+pub(crate) use crash::play;
 pub(crate) use desktop::{Desktop, Display};
 pub(crate) use process::Process;
 pub(crate) use stage::{Stage, Stored};
