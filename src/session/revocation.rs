@@ -176,7 +176,7 @@ impl Inner {
                     tracing::info!("a revocation was delivered");
                     self.update_quietly(|state, _| state.counters.revocations_delivered += 1);
                 }
-                // Tried once all the same: a process that died may have had a refresh token that lives longer.
+                // Tried once all the same: the clock by which it has may be wrong.
                 Err(_) if revocation.expires_at <= now => {
                     tracing::info!("a revocation is dropped: the session has expired by itself");
                 }

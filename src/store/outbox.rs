@@ -18,7 +18,7 @@ pub(crate) const MAX_REVOCATIONS: usize = 16;
 pub(crate) struct Revocation {
     /// The session to end.
     pub session_id: SessionId,
-    /// When its refresh token expires and the session is over by itself.
+    /// When every refresh token that it can have has expired, and it is over by itself.
     pub expires_at: Timestamp,
     /// Noted before another session took its place: it is over only if that has come to pass.
     pub if_replaced: bool,

@@ -18,8 +18,8 @@ const NAME: &str = "session";
 /// Version of the layout. A newer one is reported, kept and not touched.
 pub const RECORD_VERSION: u32 = 1;
 
-/// How long a revocation matters where the refresh token's expiry is not known: its life in OTPless's documentation.
-const REVOCATION_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The life of a refresh token in OTPless's documentation, for one that was never verified.
+const REFRESH_TOKEN_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Names one sign-in for as long as it lasts, through every rotation. Not a secret: it tells two records apart
 /// where a session id, which is a credential, must not stand.
@@ -101,11 +101,15 @@ impl SessionRecord {
         (self.refresh_expires_at, self.expires_at) > (other.refresh_expires_at, other.expires_at)
     }
 
-    /// What tells the server that this session is over.
+    /// What tells the server that this session is over. It matters for longer than the refresh token lives: just before
+    /// its end a process may have bought the next one, and died before it was stored.
     pub(crate) fn revocation(&self) -> Revocation {
+        let expires_at = self.refresh_expires_at.unwrap_or(self.last_active_at + REFRESH_TOKEN_LIFE);
+        // No token of a sign-in can live longer than from the sign-in to its own end.
+        let life = expires_at.saturating_since(self.started_at);
         Revocation {
             session_id: self.tokens.session_id.clone(),
-            expires_at: self.refresh_expires_at.unwrap_or(self.last_active_at + REVOCATION_LIFE),
+            expires_at: expires_at + life,
             if_replaced: false,
         }
     }
@@ -216,6 +220,17 @@ pub(crate) mod tests {
             SessionRecord::from_bytes(b"otpless-session/2 4 0000000000000000\n{}{}"),
             Err(Unreadable::Corrupt)
         );
+    }
+
+    /// A process that dies just after it bought a refresh token leaves a record whose own ends up to a life earlier.
+    #[test]
+    fn a9_a_revocation_matters_for_as_long_as_a_token_that_was_never_stored_can_live() {
+        let day = |n: i64| Timestamp(n * 24 * 60 * 60 * 1000);
+        let record = SessionRecord { started_at: day(100), refresh_expires_at: Some(day(107)), ..sample() };
+        let bought_last = day(107) + Duration::from_secs(7 * 24 * 60 * 60);
+        assert!(record.revocation().expires_at >= bought_last);
+        let unverified = SessionRecord { refresh_expires_at: None, last_active_at: day(100), ..record };
+        assert!(unverified.revocation().expires_at >= bought_last);
     }
 
     #[test]
