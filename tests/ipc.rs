@@ -10,8 +10,9 @@ use std::{
 use otpless_local::{Operation, OtplessLocal, Settings, SignIn};
 use serde_json::{Value, json};
 use tauri::{
-    App, Listener, WebviewWindow, WebviewWindowBuilder,
+    App, Listener, RunEvent, WebviewWindow, WebviewWindowBuilder,
     ipc::{CallbackFn, InvokeBody, RuntimeAuthority},
+    plugin::Plugin,
     test::{INVOKE_KEY, MockRuntime, get_ipc_response, mock_builder, mock_context, noop_assets},
     utils::acl::{
         capability::Capability,
@@ -167,6 +168,23 @@ fn d3_every_command_has_a_permission_and_the_default_set_opens_just_its_own() {
     for command in DEFAULT.iter().chain(&NOT_DEFAULT) {
         assert!(!is_denied(&page.invoke(command, json!({}))), "{command}");
     }
+}
+
+/// What the system tells a phone's app when it comes to the front.
+#[test]
+fn c10_a_resume_is_a_moment_to_look() {
+    require_keychain();
+    let (context, _) = context(json!({}), json!([]));
+    let store = tauri_plugin_store::Builder::default().build();
+    let app = mock_builder().plugin(store).build(context).unwrap();
+    let mut plugin = tauri_plugin_otpless::init::<MockRuntime>();
+    let config = json!({"appId": "DEMOAPP00000000000001", "apiUrl": "http://127.0.0.1:9"});
+    plugin.initialize(app.handle(), config).unwrap();
+    let last_look = || app.otpless().diagnostics().last_look_at;
+    plugin.on_event(app.handle(), &RunEvent::Ready);
+    assert_eq!(last_look(), None, "not every event is one");
+    plugin.on_event(app.handle(), &RunEvent::Resumed);
+    assert!(last_look().is_some());
 }
 
 #[test]

@@ -45,6 +45,11 @@ export interface Diagnostics {
   nextWakeAt?: number;
   /** When the session token is due for renewal, in milliseconds since the Unix epoch. */
   nextRefreshAt?: number;
+  /**
+   * When the plugin was last told to look around at once, in milliseconds since the Unix epoch: a window got the focus,
+   * the system resumed the app.
+   */
+  lastLookAt?: number;
   /** How the last refresh went. */
   lastRefresh?: Exchange;
   /** How the last question to the server whether the session is still good went. */

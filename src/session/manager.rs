@@ -176,6 +176,7 @@ impl SessionManager {
     /// machine woke up.
     pub fn look(&self) {
         self.0.update_quietly(|state, now| {
+            state.last_look = Some(now.wall);
             // Not at every look: dismissing the question to unlock brings the focus back, which is one.
             if state.hoped.is_none_or(|at| now.monotonic >= at + HOPE_INTERVAL) {
                 state.hoped = Some(now.monotonic);
@@ -202,6 +203,7 @@ impl SessionManager {
             storage_error: state.storage_error.clone(),
             next_wake_at: plan.sleep.map(|sleep| now.wall + sleep),
             next_refresh_at: state.next_refresh_at(),
+            last_look_at: state.last_look,
             last_refresh: state.last_refresh.clone(),
             last_verify: state.last_verify.clone(),
             last_key_fetch: state.last_key_fetch.clone(),

@@ -157,6 +157,9 @@ pub struct Diagnostics {
     /// When the token is due for renewal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_refresh_at: Option<Timestamp>,
+    /// When the plugin was last told to look around at once: a window got the focus, the system resumed the app.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_look_at: Option<Timestamp>,
     /// How the last refresh went.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_refresh: Option<Exchange>,

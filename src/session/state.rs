@@ -89,6 +89,8 @@ pub(crate) struct State {
     pub(crate) hoped: Option<Duration>,
     /// When the state was last looked at, to notice a clock that was changed.
     pub(super) looked: Option<Now>,
+    /// When the app last came to the front or said so, by the machine's clock.
+    pub(crate) last_look: Option<Timestamp>,
     pub(crate) last_refresh: Option<Exchange>,
     pub(crate) last_verify: Option<Exchange>,
     pub(crate) last_key_fetch: Option<Exchange>,
@@ -120,6 +122,7 @@ impl Default for State {
             outbox_read: false,
             hoped: None,
             looked: None,
+            last_look: None,
             last_refresh: None,
             last_verify: None,
             last_key_fetch: None,

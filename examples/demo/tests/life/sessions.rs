@@ -196,3 +196,29 @@ async fn a_logout_with_the_server_down_lasts_and_reaches_the_server_when_it_is_b
     app.close().await;
     stage.no_token_anywhere(None).await;
 }
+
+/// Nothing is clicked and no key is pressed after the machine has woken up: the page itself does nothing for it.
+#[tokio::test]
+async fn c8_c10_coming_to_the_window_is_activity_and_a_moment_to_look() {
+    const HOUR_MS: i64 = 60 * 60 * 1000;
+    let mut stage = Stage::new(Policy::default()).await;
+    let app = stage.start_app_with(Theme::Light, &[("OTPLESS_DEMO_INACTIVITY", "86400")]).await;
+    stage.sign_in(&app).await;
+    let ends = app.moment("inactivity-deadline").await.expect("inactivity ends the session some day");
+    app.run("document.querySelector('[data-testid=sleep]').click()", vec![]).await;
+    app.timeline_says("The machine slept, or its clock was moved on: 8 h from").await;
+    let slept = app.diagnostics().await;
+    assert_eq!(app.moment("inactivity-deadline").await, Some(ends), "nobody was there");
+
+    app.focus().await;
+    eventually("the session to be extended", RETRY_BOUND, async || {
+        match app.moment("inactivity-deadline").await {
+            Some(later) if later > ends + 7 * HOUR_MS => Ok(()),
+            shown => Err(shown),
+        }
+    })
+    .await;
+    let report = app.diagnostics().await;
+    assert!(report["lastLookAt"].as_i64() > slept["lastLookAt"].as_i64(), "{slept}, then {report}");
+    app.kill().await;
+}

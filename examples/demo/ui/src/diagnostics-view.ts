@@ -11,6 +11,7 @@ export function showDiagnostics(report: Diagnostics): void {
     ["Storage", STORAGE[report.storage]],
     ["Keychain's last problem", report.storageError ?? "none"],
     ["Looks again", at(report.nextWakeAt)],
+    ["Last looked at once", at(report.lastLookAt)],
     ["Renewal due", at(report.nextRefreshAt)],
     ["Last renewal", exchange(report.lastRefresh)],
     ["Last check with OTPless", exchange(report.lastVerify)],

@@ -181,6 +181,20 @@ impl App {
         .await;
     }
 
+    /// What the plugin tells developers.
+    pub(crate) async fn diagnostics(&self) -> Value {
+        let script = "const done = arguments[0]; \
+                      window.__TAURI_INTERNALS__.invoke('plugin:otpless|diagnostics').then(done, done);";
+        bounded("the diagnostics", ANSWER_BOUND, self.page.execute_async(script, vec![]))
+            .await
+            .expect("the page answers")
+    }
+
+    /// A person comes to the window.
+    pub(crate) async fn focus(&self) {
+        self.driver.focus().await;
+    }
+
     /// `kill -9`: no chance to write, to say goodbye or to clean up.
     pub(crate) async fn kill(self) {
         self.driver.kill_app().await;

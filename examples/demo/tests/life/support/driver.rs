@@ -14,6 +14,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
+/// What the app's main window is called.
+const TITLE: &str = "OTPless session demo";
+
 const APP: &str = env!("CARGO_BIN_EXE_otpless-demo");
 
 /// The first window on a busy machine, with cold caches.
@@ -56,6 +59,18 @@ impl Driver {
         bounded("the app opens its window", START_BOUND, builder.connect(&address))
             .await
             .unwrap_or_else(|error| panic!("the app could not be started: {error}"))
+    }
+
+    /// Gives the app's window the focus, which on a display without a window manager nobody
+    /// else does.
+    pub(crate) async fn focus(&self) {
+        let app = self.app().expect("the app is running").as_raw_nonzero().to_string();
+        let mut xdotool = Command::new("xdotool");
+        xdotool.args(["search", "--sync", "--onlyvisible", "--all", "--pid", &app, "--name", TITLE]);
+        xdotool.args(["windowfocus", "--sync"]);
+        let focused = tokio::task::spawn_blocking(move || xdotool.status());
+        let focused = bounded("the window gets the focus", START_BOUND, focused).await.expect("no panic");
+        assert!(focused.expect("xdotool runs").success(), "the window gets the focus");
     }
 
     /// `kill -9` for the app, then waits until its web processes are gone too and have let go of their files.
