@@ -18,6 +18,10 @@ pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(45);
 /// Between two tries: a refresh takes a few tenths of a second, and who comes next is in no hurry.
 const POLL: Duration = Duration::from_millis(50);
 
+/// How long a lock file that cannot be opened is tried again: a process that is out of file descriptors for a moment must
+/// not refresh beside another. Where it can never be opened each refresh is this much later, and nothing else.
+const OPEN_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Opens the lock file, making its directory.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     if let Some(directory) = path.parent() {
@@ -31,15 +35,23 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 pub(crate) struct RefreshLock(#[expect(dead_code, reason = "dropping it unlocks")] Option<File>);
 
 impl RefreshLock {
-    /// Waits for the lock without blocking a thread. Without a path, or where the file system knows no locks, there
-    /// is nothing to wait for.
+    /// Waits for the lock without blocking a thread. Without a path, or where the file system knows no locks or has had
+    /// no place for the file for [`OPEN_PATIENCE`], there is nothing to wait for.
     ///
     /// # Errors
     ///
     /// `Network`, retryable, if another process holds it for longer than [`LOCK_TIMEOUT`].
     pub(crate) async fn acquire(path: Option<PathBuf>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self(None)) };
-        let Ok(file) = open(&path) else {
+        let opened = tokio::time::timeout(OPEN_PATIENCE, async {
+            loop {
+                match open(&path) {
+                    Ok(file) => return file,
+                    Err(_) => tokio::time::sleep(POLL).await,
+                }
+            }
+        });
+        let Ok(file) = opened.await else {
             tracing::warn!(
                 "the refresh lock cannot be opened; other processes of this app are not waited for"
             );
@@ -86,6 +98,20 @@ mod tests {
         drop(first);
         drop(second.await.unwrap());
         assert!(!is_held(path.as_deref()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a7_a_lock_file_that_cannot_be_opened_for_a_moment_is_waited_for_and_one_that_never_can_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (in_the_way, path) = (dir.path().join("way"), dir.path().join("way/refresh.lock"));
+        std::fs::write(&in_the_way, "").unwrap();
+        drop(RefreshLock::acquire(Some(path.clone())).await.expect("a refresh does not wait for ever"));
+
+        let mut waiting = Box::pin(RefreshLock::acquire(Some(path.clone())));
+        assert!(tokio::time::timeout(OPEN_PATIENCE / 2, &mut waiting).await.is_err());
+        std::fs::remove_file(in_the_way).unwrap();
+        let _held = waiting.await.unwrap();
+        assert!(is_held(Some(&path)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -46,10 +46,14 @@ async fn a7_eight_processes_and_a_thousand_refreshes_without_a_replay() {
     );
     assert_eq!(replays, 0);
     assert_eq!(exchanges, ROUNDS, "one exchange a round: the other seven adopt what it brought");
-    let expiry = apps[0].session().await["expiresAt"].clone();
+    let expiry = apps[0].session().await["expiresAt"].as_i64().expect("an active session expires");
     for app in &apps {
         let session = app.session().await;
-        assert_eq!((&session["status"], &session["expiresAt"]), (&json!("active"), &expiry));
+        assert_eq!(session["status"], "active", "{session}");
+        // By its own clock: a machine whose clock is set by a part of a second meanwhile, as virtual ones are, makes no
+        // other token of it. The next token is 100 s away.
+        let apart = session["expiresAt"].as_i64().map(|at| (at - expiry).abs());
+        assert!(apart.is_some_and(|ms| ms < 5_000), "all have the last token: {session}, {expiry}");
         app.assert_never_signed_out();
     }
 }

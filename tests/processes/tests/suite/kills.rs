@@ -190,14 +190,14 @@ async fn refreshes_with_grace() {
     assert!(lost.is_empty(), "{lost:?}");
 }
 
-/// A9, C11: 60 kills in a logout. It is final from the moment it began, and the server hears of it in the end.
+/// A9, C11: 80 kills in a logout. It is final from the moment it began, and the server hears of it in the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a9_c11_a_logout_killed_anywhere_is_final_and_is_delivered() {
     play(logouts).await;
 }
 
 async fn logouts() {
-    const ROUNDS: usize = 6;
+    const ROUNDS: usize = 8;
     let mut scene = Scene::new(Settings::default()).await;
     for round in 0..ROUNDS {
         for (at, point) in LOGOUT {
