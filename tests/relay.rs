@@ -337,6 +337,29 @@ async fn d1_details_of_another_user_or_with_a_credential_in_them_are_not_shown()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn d1_a_credential_that_was_renewed_while_details_were_asked_for_is_not_shown_in_them() {
+    let device = Device::behind_relay(Settings::default()).await;
+    let (app, issued) = device.signed_in().await;
+    let gate = device.control.pause_before(Operation::GetSessionDetails);
+    let asking = tokio::spawn({
+        let manager = SessionManager::clone(&app);
+        async move { manager.session_details().await }
+    });
+    gate.held(1).await;
+    device.time_passes(Duration::from_secs(30));
+    app.refresh().await.unwrap();
+    let renewed = device.control.tokens(&issued.session_id).unwrap().refresh_token;
+    assert_ne!(renewed, issued.refresh_token);
+    let identities = json!([{"identityType": "EMAIL", "identityValue": renewed}]);
+    let answer =
+        json!({"userId": issued.user_id, "identities": identities, "startedAt": 1, "lastActiveAt": 2});
+    device.control.fault(Operation::GetSessionDetails, Fault::Status(200, answer.to_string()), 1);
+    gate.release();
+    let outcome = tokio::time::timeout(PATIENCE, asking).await.unwrap().unwrap();
+    assert!(outcome.unwrap_err().message().contains("a credential"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn c11_details_that_come_back_after_a_logout_are_dropped() {
     let device = Device::behind_relay(Settings::default()).await;
     let (app, _) = device.signed_in().await;

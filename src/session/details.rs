@@ -12,6 +12,7 @@ use super::{
 use crate::{
     api::{SessionDetails, Verdict},
     error::{Error, ErrorKind, Result},
+    secret::Tokens,
     store::record::SessionRecord,
 };
 
@@ -81,15 +82,7 @@ impl Inner {
         self.update_quietly(|state, now| state.learn_server_time(answer.server_date, now));
         match answer.outcome {
             Ok(details) if details.user_id != record.user_id => Err(not_ours("another user")),
-            Ok(details)
-                if [
-                    tokens.session_id.expose(),
-                    tokens.session_token.expose(),
-                    tokens.refresh_token.expose(),
-                ]
-                .into_iter()
-                .any(|secret| details.holds(secret)) =>
-            {
+            Ok(details) if self.of_question_and_answer(tokens, |tokens| shows(&details, tokens)) => {
                 Err(not_ours("a credential of this session in a field that is shown"))
             }
             Ok(details) => Ok(details),
@@ -101,6 +94,20 @@ impl Inner {
             Err(error) => Err(error.error),
         }
     }
+
+    /// Whether `is_so` of the credentials that the question was asked with, or of those that have replaced them meanwhile.
+    fn of_question_and_answer(&self, asked_with: &Tokens, is_so: impl Fn(&Tokens) -> bool) -> bool {
+        let present = self.read(|state, _| state.live().map(|live| live.record.clone()));
+        is_so(asked_with) || present.is_some_and(|record| is_so(&record.tokens))
+    }
+}
+
+/// Whether one of `tokens` stands in what would be shown.
+fn shows(details: &SessionDetails, tokens: &Tokens) -> bool {
+    let Tokens { session_id, session_token, refresh_token } = tokens;
+    [session_id.expose(), session_token.expose(), refresh_token.expose()]
+        .into_iter()
+        .any(|secret| details.holds(secret))
 }
 
 fn not_ours(what: &str) -> Error {
