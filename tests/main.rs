@@ -1,6 +1,6 @@
 //! The plugin's integration tests, one module per topic, in one binary because linking a webview takes its time.
 //!
-//! The server is the local OTPless over real HTTP. `keychain`, `ipc` and `rehearsal` need a session bus with an unlocked keyring;
+//! The server is the local OTPless over real HTTP. `keychain`, `ipc`, `rehearsal` and `restart` need a session bus with an unlocked keyring;
 //! `cargo xtask test` makes one.
 
 mod bad_input;
@@ -24,6 +24,7 @@ mod refresh;
 mod rehearsal;
 mod relay;
 mod release;
+mod restart;
 mod rules;
 mod secrets;
 mod storage;

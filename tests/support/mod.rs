@@ -22,6 +22,7 @@ use tauri_plugin_otpless::{
 use tempfile::TempDir;
 use url::Url;
 
+mod installed;
 mod judge;
 mod process;
 mod relay;
@@ -30,6 +31,7 @@ pub(crate) use relay::GATEWAY_KEY;
 
 use process::Process;
 
+pub(crate) use installed::{Installed, until};
 pub(crate) use judge::Judge;
 
 /// Bound on every wait: far more than anything here takes, so that only a real hang reaches it.
