@@ -287,3 +287,32 @@ async fn c4_a_session_token_renewed_in_memory_gives_way_to_a_rotation() {
     let issued = device.control.tokens(&issued.session_id).expect("the session is there");
     assert_eq!(kept.expose(), issued.refresh_token, "the latest is in the keychain");
 }
+
+/// C6: another process's heartbeat brings a new session token, and no other refresh token: the one that the server could not
+/// take waits as before.
+#[tokio::test(flavor = "multi_thread")]
+async fn c6_a_session_token_that_another_process_has_renewed_does_not_hurry_an_exchange_that_failed() {
+    let device = Device::new().await;
+    let (one, issued) = device.signed_in().await;
+    let other = device.start();
+    other.session().await;
+
+    device.time_passes(MINUTE);
+    device.control.fault(Operation::Refresh, Fault::ServerError500, 1);
+    other.refresh().await.expect_err("the server has trouble");
+    let mut claims = device.control.claims(&issued.session_id).expect("the session is there");
+    claims["exp"] = (claims["exp"].as_i64().expect("a time") + 60).into();
+    let renewed = device.control.mint(claims, Value::Null);
+    let body = json!({ "sessionTokenJWT": renewed });
+    device.control.fault(Operation::Authenticate, Fault::Status(200, body.to_string()), 1);
+    one.verify().await.expect("the session is good");
+    let until = one.current().expires_at;
+    other.look();
+    other.until("the renewed token to be taken over", |session| session.expires_at == until).await;
+
+    device.time_passes(MINUTE / 3);
+    other.refresh().await.expect_err("it waits");
+    assert_eq!(device.control.count(Operation::Refresh), 1, "the same token is not offered again so soon");
+    device.time_passes(5 * MINUTE);
+    other.refresh().await.expect("the server is well");
+}

@@ -93,6 +93,7 @@ impl Inner {
             let server_now = state.server_now(now);
             let live = state.live_mut()?;
             live.last_active_at = live.last_active_at.max(record.last_active_at.min(server_now));
+            let same_token = live.record.tokens.refresh_token == record.tokens.refresh_token;
             live.set_tokens(record, claims);
             live.stored = true;
             live.ever_stored = true;
@@ -101,7 +102,10 @@ impl Inner {
             let due = live.refresh_at.is_some_and(|at| server_now >= at);
             if !due {
                 live.refreshed = Some(now.monotonic);
-                state.retries.refresh.succeeded();
+                // A session token that was renewed by itself says nothing of the exchange that failed (requirement C6).
+                if !same_token {
+                    state.retries.refresh.succeeded();
+                }
             }
             state.said.later(|| tracing::debug!("adopted the tokens another process has refreshed"));
             Some(due)

@@ -14,7 +14,7 @@ use std::{
 use super::{
     SessionStore, Slot, StoreError,
     bulletin::Bulletin,
-    kept::{NOTHING_KEPT, is_later, kept},
+    kept::{NOTHING_KEPT, is_later, kept, sign_in_of},
     outbox::{self, Revocation},
     record::{SessionRecord, Unreadable},
     step::{Commit, Erase, Expect, Stored},
@@ -134,6 +134,15 @@ impl Vault {
                         return noted.map(|()| found);
                     }
                     (Erase::SignIn(_), Stored::Unreadable(Unreadable::FromTheFuture)) => {
+                        return noted.map(|()| found);
+                    }
+                    // Whose it was cannot be read any more, but who wrote there last has said so.
+                    (Erase::SignIn(ours), Stored::Unreadable(Unreadable::Corrupt))
+                        if bulletin
+                            .read()
+                            .and_then(|line| sign_in_of(&line))
+                            .is_some_and(|theirs| theirs != *ours) =>
+                    {
                         return noted.map(|()| found);
                     }
                     (Erase::Damaged, stored) if stored != Stored::Unreadable(Unreadable::Corrupt) => {
@@ -369,6 +378,27 @@ mod tests {
         assert_eq!(vault.load().await.unwrap(), (Stored::Nothing, vec![revocation]));
         vault.settle_revocation("0a".into(), Timestamp(0)).await.unwrap();
         assert!(store.peek(Slot::Revocations).is_none(), "nothing is left behind");
+    }
+
+    /// A process that learns that its session has been replaced long ago must not take what stands there for its own because
+    /// nobody can read it: whoever it belongs to puts it right.
+    #[tokio::test]
+    async fn a4_an_end_leaves_a_damaged_entry_alone_that_another_sign_in_has_written() {
+        let (dir, store) = (tempfile::tempdir().unwrap(), MemoryStore::new());
+        let bulletin = Bulletin::at(Some(dir.path().join("bulletin")));
+        let making = store.clone();
+        let vault = Vault::new(worker(Box::new(move || Box::new(making.clone()))), None, bulletin);
+        let (ours, theirs) = (sample(), SessionRecord { sign_in: SignInId::named("theirs"), ..sample() });
+        let damaged = || store.plant(Slot::Session, b"something else");
+        for (last_writer, left) in [(&theirs, true), (&ours, false)] {
+            vault.commit(guard(1), Expect::Anything, Arc::new(last_writer.clone())).await.unwrap();
+            damaged();
+            vault.end(Erase::SignIn(ours.sign_in.clone()), None, None).await.unwrap();
+            assert_eq!(store.peek(Slot::Session).is_some(), left);
+        }
+        damaged();
+        vault.end(Erase::NotAfter(theirs.started_at, None), None, None).await.unwrap();
+        assert!(store.peek(Slot::Session).is_none(), "a logout means whatever is there");
     }
 
     /// A crash between the two writes of a sign-in leaves no session that is over and still good for the server, and none

@@ -7,11 +7,11 @@ use tauri::{
     test::{MockRuntime, mock_builder, mock_context, noop_assets},
 };
 use tauri_plugin_otpless::{
-    Builder, OtplessExt, Session, SessionManager,
+    Builder, OtplessExt, Session,
     engine::{KeychainStore, SessionStore, Slot},
 };
 
-use super::{PATIENCE, require_keychain};
+use super::require_keychain;
 
 /// The app, and the server it talks to. What it has kept goes with it.
 pub(crate) struct Installed {
@@ -58,18 +58,5 @@ impl Drop for Installed {
             [Slot::Session, Slot::Revocations].map(|slot| store.erase(slot))
         });
         let _ = erased.join();
-    }
-}
-
-/// Waits for a session of which `wanted` holds.
-pub(crate) async fn until(
-    manager: &SessionManager,
-    what: &str,
-    mut wanted: impl FnMut(&Session) -> bool,
-) -> Session {
-    let mut sessions = manager.subscribe();
-    match tokio::time::timeout(PATIENCE, sessions.wait_for(|session| wanted(session))).await {
-        Ok(Ok(session)) => session.clone(),
-        _ => panic!("waited in vain for {what}; the session is {:?}", manager.current()),
     }
 }

@@ -31,7 +31,7 @@ pub(crate) use relay::GATEWAY_KEY;
 
 use process::Process;
 
-pub(crate) use installed::{Installed, until};
+pub(crate) use installed::Installed;
 pub(crate) use judge::Judge;
 
 /// Bound on every wait: far more than anything here takes, so that only a real hang reaches it.
@@ -286,18 +286,25 @@ impl App {
         self.process.killed().shutdown().await;
     }
 
-    /// Waits until the session is as `wanted`, looking whenever it changes.
-    pub(crate) async fn until(&self, what: &str, mut wanted: impl FnMut(&Session) -> bool) -> Session {
-        let mut sessions = self.subscribe();
-        let waited = tokio::time::timeout(PATIENCE, sessions.wait_for(|session| wanted(session))).await;
-        match waited {
-            Ok(Ok(session)) => session.clone(),
-            _ => panic!("waited in vain for {what}; the session is {:?}", self.current()),
-        }
+    pub(crate) async fn until(&self, what: &str, wanted: impl FnMut(&Session) -> bool) -> Session {
+        until(self, what, wanted).await
     }
 
     pub(crate) async fn until_status(&self, status: SessionStatus) -> Session {
         self.until(&format!("{status:?}"), |session| session.status == status).await
+    }
+}
+
+/// Waits until the session is as `wanted`, looking whenever it changes.
+pub(crate) async fn until(
+    manager: &SessionManager,
+    what: &str,
+    mut wanted: impl FnMut(&Session) -> bool,
+) -> Session {
+    let mut sessions = manager.subscribe();
+    match tokio::time::timeout(PATIENCE, sessions.wait_for(|session| wanted(session))).await {
+        Ok(Ok(session)) => session.clone(),
+        _ => panic!("waited in vain for {what}; the session is {:?}", manager.current()),
     }
 }
 
