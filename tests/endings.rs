@@ -56,10 +56,10 @@ async fn a_revocation_is_dropped_when_the_session_would_have_ended_anyway() {
     let (app, _) = device.signed_in().await;
     device.otpless.go_offline().await;
     app.logout().await;
-    // Dead before the eight days pass: it knows the server's time, and would rightly give the revocation up itself.
+    // Dead before the fifteen days pass, twice a refresh token's life and one more: it knows the server's time, and would rightly give the revocation up itself.
     eventually("an attempt", || app.diagnostics().counters.requests >= 1).await;
     app.kill().await;
-    device.time_passes(Duration::from_secs(8 * 24 * 3600));
+    device.time_passes(Duration::from_secs(15 * 24 * 3600));
     let app = device.start();
     app.session().await;
     eventually("a failed attempt", || app.diagnostics().counters.requests >= 1).await;
