@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::{
     answer,
     call::{Call, MAX_BODY_BYTES},
+    exchange::Exchanges,
     rate::Rate,
     settings::Settings,
     upstream::Upstream,
@@ -30,15 +31,17 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 /// What all calls share.
 pub(crate) struct Shared {
     upstream: Upstream,
+    exchanges: Exchanges,
     rate: Mutex<Rate>,
     started: Instant,
     behind_proxy: bool,
 }
 
 impl Shared {
-    pub(crate) fn new(upstream: Upstream, settings: &Settings) -> Self {
+    pub(crate) fn new(upstream: Upstream, exchanges: Exchanges, settings: &Settings) -> Self {
         Self {
             upstream,
+            exchanges,
             rate: Mutex::new(Rate::new(settings.burst, settings.per_minute)),
             started: Instant::now(),
             behind_proxy: settings.behind_proxy,
@@ -108,7 +111,7 @@ async fn watched(
     response
 }
 
-async fn answer(shared: &Shared, call: Call, request: Request) -> Response<Body> {
+async fn answer(shared: &Arc<Shared>, call: Call, request: Request) -> Response<Body> {
     let json =
         request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
             value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
@@ -128,7 +131,10 @@ async fn answer(shared: &Shared, call: Call, request: Request) -> Response<Body>
         Err(_) => return answer::own(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
     };
     match call.body(&body) {
-        Ok(body) => shared.upstream.call(call, body).await,
+        Ok(body) => {
+            let detached = Arc::clone(shared);
+            shared.exchanges.run(call, async move { detached.upstream.call(call, body).await }).await
+        }
         Err(why) => answer::own(StatusCode::BAD_REQUEST, why),
     }
 }
