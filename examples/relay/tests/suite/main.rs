@@ -7,3 +7,6 @@ mod program;
 mod refuses;
 mod secrets;
 mod support;
+// Elsewhere than on Linux the system's own store of certificates decides, and no test can put one into it.
+#[cfg(target_os = "linux")]
+mod tls;
