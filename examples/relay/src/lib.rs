@@ -12,7 +12,7 @@
 //! 4. **Back**. The status, OTPless's JSON, `Retry-After` and `Date`. Whatever is not OTPless's JSON becomes a 502 of the
 //!    relay's own, without an `errorCode`: the app keeps its session then.
 //!
-//! The log has a line per call: method, path, status, duration. Never a token, a body or a header.
+//! The log has a line per call: method, path, status, duration. Never a token, a body or a header, nor a word that a stranger chose.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -10,7 +10,7 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE},
+    http::{HeaderMap, Method, Response, StatusCode, header::CONTENT_TYPE},
     middleware::{self, Next},
     routing::post,
 };
@@ -27,6 +27,19 @@ use crate::{
 
 /// How long a client may take to send a body of a few kilobytes.
 const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// The methods that the log names: those of RFC 9110 §9 and PATCH (RFC 5789). Any other is a word of the client's own choosing.
+const NAMED_METHODS: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::DELETE,
+    Method::CONNECT,
+    Method::OPTIONS,
+    Method::TRACE,
+    Method::PATCH,
+];
 
 /// What all calls share.
 pub(crate) struct Shared {
@@ -93,8 +106,8 @@ async fn watched(
     next: Next,
 ) -> Response<Body> {
     let began = Instant::now();
-    let method = request.method().clone();
-    // Not the path as it was sent: one that is not ours may have a token in it.
+    // Neither as it was sent: a path that is not ours may have a token in it, and so may a method that nobody knows.
+    let method = NAMED_METHODS.iter().find(|named| *named == request.method()).map(Method::as_str);
     let path = Call::ALL.into_iter().map(Call::path).find(|path| *path == request.uri().path());
     let client = shared.client(peer, request.headers());
     let taken = {
@@ -105,9 +118,10 @@ async fn watched(
         Ok(()) => next.run(request).await,
         Err(wait) => answer::too_many(wait),
     };
+    let method = method.unwrap_or("(no standard method)");
     let path = path.unwrap_or("(no path of the relay)");
     let (status, ms) = (response.status().as_u16(), began.elapsed().as_millis());
-    tracing::info!(%method, path, status, ms, "call");
+    tracing::info!(method, path, status, ms, "call");
     response
 }
 

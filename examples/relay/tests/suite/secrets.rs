@@ -37,14 +37,21 @@ fn holds(log: &str, secret: &str) -> bool {
     log.contains(secret) || log.contains(&numbers)
 }
 
+fn catch_everything() {
+    static ONCE: OnceLock<()> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(|| Catch)
+            .finish()
+            .init();
+    });
+}
+
 #[tokio::test]
 async fn a2_the_log_says_what_happened_and_holds_no_secret_at_trace() {
-    tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(|| Catch)
-        .finish()
-        .init();
+    catch_everything();
     tracing::info!("planted: canary-0123456789");
     assert!(holds(&caught(), "canary-0123456789"), "the catcher catches, and the search finds");
 
@@ -87,6 +94,28 @@ async fn a2_the_log_says_what_happened_and_holds_no_secret_at_trace() {
     ] {
         assert!(!holds(&log, secret), "{secret} in the log");
     }
+}
+
+/// A stranger's word for a method may be a token that landed in the wrong place.
+#[tokio::test]
+async fn a2_a_method_that_nobody_knows_is_not_in_the_log() {
+    catch_everything();
+    let fixture = Fixture::new().await;
+    let method = "CANARY-OF-A-METHOD";
+    for path in [VALIDATE, "/no/such/path"] {
+        assert!(fixture.send(method, path, &[], b"").await.is_the_relays_own());
+    }
+    assert_eq!(fixture.send("PATCH", VALIDATE, &[], b"").await.status, 405);
+    let log = caught();
+    for (method, path, status) in [
+        ("(no standard method)", VALIDATE, 405),
+        ("(no standard method)", "(no path of the relay)", 404),
+        ("PATCH", VALIDATE, 405),
+    ] {
+        let said = format!("method=\"{method}\" path=\"{path}\" status={status} ");
+        assert!(log.contains(&said), "{said}");
+    }
+    assert!(!holds(&log, method), "in the log");
 }
 
 #[test]
