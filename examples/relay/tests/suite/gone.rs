@@ -1,6 +1,7 @@
 //! Clients that go away while OTPless works on their call.
 
 use otpless_local::Operation;
+use otpless_test_kit::log::{catch_everything, caught};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,6 +13,7 @@ use crate::support::{Fixture, PATIENCE, REFRESH, head};
 /// C2: OTPless may spend the refresh token although nobody is there to get the next one, so it is not left half done.
 #[tokio::test]
 async fn c2_an_exchange_comes_to_its_end_although_its_client_has_gone_and_is_waited_for() {
+    catch_everything();
     let Fixture { local: _local, control, issued, relay } = Fixture::new().await;
     let address = relay.address();
     let gate = control.pause_before(Operation::GetNewSessionToken);
@@ -37,4 +39,6 @@ async fn c2_an_exchange_comes_to_its_end_although_its_client_has_gone_and_is_wai
     assert_eq!(control.count(Operation::GetNewSessionToken), 1);
     let now = control.tokens(&issued.session_id).unwrap();
     assert_ne!(now.refresh_token, issued.refresh_token, "the work was done");
+    let said = format!("answered, and the client had gone path=\"{REFRESH}\" status=200 ");
+    assert!(String::from_utf8(caught()).unwrap().contains(&said), "{said}");
 }
