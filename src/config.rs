@@ -310,7 +310,15 @@ mod tests {
 
     #[test]
     fn a_client_id_or_secret_is_refused_in_every_spelling_and_the_error_says_why_and_where_to_put_it() {
-        for key in ["clientSecret", "clientId", "client_secret", "ClientID", "client-secret"] {
+        for key in [
+            "clientSecret",
+            "clientId",
+            "client_secret",
+            "ClientID",
+            "client-secret",
+            "clientSecretKey",
+            "otplessSecret",
+        ] {
             for mode in ["direct", "relay"] {
                 let error = settings(json!({"appId": "APP1", "mode": mode, key: "s3cr3t"})).unwrap_err();
                 for said in [&*format!("plugins.otpless.{key} "), "public", "relayUrl", "backend"] {

@@ -38,6 +38,7 @@ pub mod session;
 mod single_flight;
 mod store;
 mod sync;
+mod wiped_json;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 

@@ -18,6 +18,7 @@ mod jwt_crate;
 mod keychain;
 mod keys;
 mod life;
+mod panics;
 mod peers;
 mod refresh;
 #[cfg(debug_assertions)]

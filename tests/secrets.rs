@@ -1,80 +1,25 @@
 //! No secret in any log line or error, whatever goes wrong (A2, E3): everything that anything logs at TRACE is caught, that of
 //! the HTTP, TLS and keychain libraries included.
 
-use std::{
-    fmt::Write as _,
-    io,
-    sync::{Mutex, OnceLock},
-};
+use std::fmt::Write as _;
 
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
 use otpless_local::{Fault, Operation};
+use otpless_test_kit::{
+    leaks::Secrets,
+    log::{catch_everything, caught},
+};
 use tauri_plugin_otpless::engine::{SessionApi, StoreError};
-use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::support::{Device, eventually};
-
-static LOG: OnceLock<Mutex<Vec<u8>>> = OnceLock::new();
-
-struct Catch;
-
-impl io::Write for Catch {
-    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
-        LOG.get_or_init(Mutex::default).lock().unwrap().extend_from_slice(part);
-        Ok(part.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-pub(crate) fn catch_everything() {
-    static ONCE: OnceLock<()> = OnceLock::new();
-    ONCE.get_or_init(|| {
-        tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(|| Catch)
-            .finish()
-            .init();
-    });
-}
-
-pub(crate) fn caught() -> Vec<u8> {
-    LOG.get_or_init(Mutex::default).lock().unwrap().clone()
-}
-
-/// Everywhere `secret` stands in `text`, plain or in the disguises it might be logged in.
-pub(crate) fn sightings(text: &[u8], secret: &str) -> usize {
-    let utf16: Vec<u8> = secret.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let bytes = secret.bytes().take(12).map(|b| b.to_string()).collect::<Vec<_>>().join(", ");
-    [
-        secret.into(),
-        STANDARD.encode(secret).into_bytes(),
-        URL_SAFE_NO_PAD.encode(secret).into_bytes(),
-        utf16,
-        bytes.into(),
-    ]
-    .iter()
-    .filter(|needle: &&Vec<u8>| text.windows(needle.len()).any(|window| window == needle.as_slice()))
-    .count()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a2_no_log_line_and_no_error_holds_a_secret_whatever_goes_wrong() {
     catch_everything();
-    tracing::info!("planted: canary-0123456789");
-    assert_eq!(sightings(&caught(), "canary-0123456789"), 1, "the catcher catches, and the search finds");
-
     let device = Device::new().await;
     let (app, issued) = device.signed_in().await;
     let mut errors = String::new();
-    let mut secrets =
-        vec![issued.session_id.clone(), issued.session_token.clone(), issued.refresh_token.clone()];
+    let mut secrets = Secrets::default();
+    secrets.add_session(&issued);
     for fault in [
         Fault::ServerError500,
         Fault::CaptivePortal200Html,
@@ -104,7 +49,8 @@ async fn a2_no_log_line_and_no_error_holds_a_secret_whatever_goes_wrong() {
     write!(errors, "{:?}", app.start_session(broken).await.unwrap_err()).unwrap();
     app.refresh().await.unwrap();
     let rotated = device.stored().unwrap().tokens;
-    secrets.extend([rotated.session_token.expose().to_owned(), rotated.refresh_token.expose().to_owned()]);
+    secrets.add_token("session token", rotated.session_token.expose());
+    secrets.add_token("refresh token", rotated.refresh_token.expose());
     write!(errors, "{rotated:?} {:?}", device.stored()).unwrap();
     device.store.fail_next(StoreError::Failed("refused"));
     device.otpless.go_offline().await;
@@ -115,10 +61,9 @@ async fn a2_no_log_line_and_no_error_holds_a_secret_whatever_goes_wrong() {
 
     let log = caught();
     assert!(log.len() > 10_000, "the libraries below were heard too: {} bytes", log.len());
-    for secret in &secrets {
-        assert_eq!(sightings(&log, secret), 0, "in the log");
-        assert_eq!(sightings(errors.as_bytes(), secret), 0, "in an error: {errors}");
-    }
+    let finder = secrets.finder();
+    finder.finds_nothing_in("the log", &log);
+    finder.finds_nothing_in("an error", &errors);
 }
 
 /// The one URL that names a session is that of its revocation (E3).
@@ -128,6 +73,8 @@ async fn e3_a_revocation_that_fails_says_its_url_to_nobody() {
     let device = Device::new().await;
     let api = device.api();
     let session_id = device.issue().session_id;
+    let mut secrets = Secrets::default();
+    secrets.add("session id", &session_id);
     let mut errors = String::new();
     for fault in [
         Fault::ServerError500,
@@ -148,7 +95,8 @@ async fn e3_a_revocation_that_fails_says_its_url_to_nobody() {
     write!(errors, "{} {answer:?}", answer.outcome.as_ref().unwrap_err().error).unwrap();
 
     assert!(device.control.requests().iter().all(|request| request.path.contains(&session_id)));
-    assert_eq!(sightings(errors.as_bytes(), &session_id), 0, "{errors}");
+    let finder = secrets.finder();
+    finder.finds_nothing_in("an error", &errors);
     assert!(!errors.contains("/v4/"), "{errors}");
-    assert_eq!(sightings(&caught(), &session_id), 0, "in the log");
+    finder.finds_nothing_in("the log", caught());
 }

@@ -88,17 +88,22 @@ impl fmt::Debug for RelayHeaders {
     }
 }
 
-/// Whether `name` is a spelling of OTPless's client id or client secret.
+/// Whether `name` is a spelling of OTPless's client id, or has one of its client secret in it, whatever stands around it.
 pub(crate) fn is_clients(name: &str) -> bool {
     let plain: String =
         name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    // `xOtplessClientSecret` and the like included.
-    plain.ends_with("clientsecret") || plain.ends_with("clientid")
+    // An id is none in the middle: `x-client-identifier` is the app's own affair.
+    ["clientsecret", "otplesssecret"].iter().any(|secret| plain.contains(secret))
+        || plain.ends_with("clientid")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        api::{RelayApi, http::HttpClient},
+        error::ErrorKind,
+    };
 
     #[test]
     fn headers_a_gateway_wants_are_sent_as_they_are_and_marked_sensitive() {
@@ -128,6 +133,45 @@ mod tests {
         ] {
             let why = RelayHeaders::default().with(name, "v").to_map().unwrap_err();
             assert!(why.contains(&format!("{name:?}")), "{name}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_client_secret_is_refused_under_every_name_and_the_error_says_why() {
+        let relay = |name: &str| {
+            let headers = RelayHeaders::default().with(name, "canary");
+            let url = "https://backend.example".parse().unwrap();
+            RelayApi::new(HttpClient::new().unwrap(), url, headers).map(drop)
+        };
+        for name in [
+            "clientSecret",
+            "CLIENTSECRET",
+            "client_secret",
+            "Client-Secret",
+            "X-Client-Secret-Key",
+            "x-otpless-client-secret-v2",
+            "my_client_secret_header",
+            "c-l-i-e-n-t-secret",
+            "otplessSecret",
+            "OTPLESS_SECRET",
+            "x-otpless-secret-key",
+            "X-Otpless-Client-Id",
+        ] {
+            let error = relay(name).expect_err(name);
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{name}");
+            for said in [&*format!("{name:?}"), "relayHeaders", "public", "the relay must add"] {
+                assert!(error.message().contains(said), "{name}: {error}");
+            }
+            assert!(!error.message().contains("canary"), "{error}");
+        }
+        for name in [
+            "x-api-key",
+            "x-client-identifier",
+            "x-client-version",
+            "x-secret-of-the-gateway",
+            "x-otpless-app",
+        ] {
+            assert_eq!(relay(name), Ok(()), "{name}");
         }
     }
 

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::{
     error::{Error, Result},
     secret::{RefreshToken, SessionId, SessionToken, Tokens},
+    wiped_json::{WipedObject, wipe},
 };
 
 /// Largest sign-in result that is looked at, as JSON.
@@ -40,19 +41,24 @@ impl SignIn {
     ///
     /// `InvalidArgument` with a message that names the field.
     pub fn from_json(result: Value) -> Result<Self> {
-        if json_len(&result) > MAX_SIGN_IN_BYTES {
+        // A refused one may hold good tokens, and an accepted one holds more than is taken out of it.
+        let mut result = match result {
+            Value::Object(fields) => WipedObject(fields),
+            mut other => {
+                wipe(&mut other);
+                return Err(invalid(
+                    "result",
+                    "is not an object; pass what the OTPless SDK handed to your callback",
+                ));
+            }
+        };
+        if json_len(&result.0) > MAX_SIGN_IN_BYTES {
             return Err(invalid("result", "is larger than 16 KiB"));
         }
-        let Value::Object(result) = result else {
-            return Err(invalid(
-                "result",
-                "is not an object; pass what the OTPless SDK handed to your callback",
-            ));
-        };
-        Self::from_object(unnest(result)?)
+        Self::from_object(unnest(&mut result.0)?)
     }
 
-    fn from_object(mut fields: Map<String, Value>) -> Result<Self> {
+    fn from_object(fields: &mut Map<String, Value>) -> Result<Self> {
         if fields.get("success") == Some(&Value::Bool(false)) {
             return Err(invalid("success", "is false: the sign-in failed and there is no session to start"));
         }
@@ -73,9 +79,9 @@ impl SignIn {
                  and sessionTokenJWT. Is session management turned on in the OTPless dashboard?",
             ));
         };
-        let session_id = take(&mut fields, id_field)?;
-        let session_token = take(&mut fields, token_field)?;
-        let refresh_token = take(&mut fields, "refreshToken")?;
+        let session_id = take(fields, id_field)?;
+        let session_token = take(fields, token_field)?;
+        let refresh_token = take(fields, "refreshToken")?;
         if session_id.len() > MAX_SESSION_ID_BYTES
             || !session_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
         {
@@ -88,7 +94,7 @@ impl SignIn {
             return Err(invalid("refreshToken", "is not a JWT"));
         }
         Ok(Self {
-            state: take_state(&mut fields)?,
+            state: take_state(fields)?,
             tokens: Tokens {
                 session_id: SessionId::new(session_id),
                 session_token: SessionToken::new(session_token),
@@ -99,20 +105,22 @@ impl SignIn {
     }
 }
 
-fn unnest(mut result: Map<String, Value>) -> Result<Map<String, Value>> {
+fn unnest(mut result: &mut Map<String, Value>) -> Result<&mut Map<String, Value>> {
     for outer in ["response", "sessionInfo"] {
-        match result.remove(outer) {
-            Some(Value::Object(inner)) => result = inner,
-            Some(Value::Null) | None => {}
-            Some(_) => return Err(invalid(outer, "is not an object")),
+        if matches!(result.get(outer), Some(Value::Null) | None) {
+            continue;
         }
+        let Some(Value::Object(inner)) = result.get_mut(outer) else {
+            return Err(invalid(outer, "is not an object"));
+        };
+        result = inner;
     }
     Ok(result)
 }
 
 fn take(fields: &mut Map<String, Value>, name: &'static str) -> Result<Zeroizing<String>> {
-    match fields.remove(name) {
-        Some(Value::String(value)) if !value.is_empty() => Ok(Zeroizing::new(value)),
+    match fields.get_mut(name) {
+        Some(Value::String(value)) if !value.is_empty() => Ok(Zeroizing::new(std::mem::take(value))),
         Some(Value::String(_)) => Err(invalid(name, "is empty")),
         Some(Value::Null) | None => Err(invalid(name, "is missing")),
         Some(_) => Err(invalid(name, "is not a string")),
@@ -120,13 +128,13 @@ fn take(fields: &mut Map<String, Value>, name: &'static str) -> Result<Zeroizing
 }
 
 fn take_state(fields: &mut Map<String, Value>) -> Result<Option<String>> {
-    match fields.remove("state") {
+    match fields.get_mut("state") {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(state)) if state.is_empty() => Ok(None),
         Some(Value::String(state))
             if state.len() <= MAX_STATE_BYTES && state.bytes().all(|b| b.is_ascii_graphic()) =>
         {
-            Ok(Some(state))
+            Ok(Some(std::mem::take(state)))
         }
         Some(_) => Err(invalid("state", "is not a short string of printable characters")),
     }
@@ -142,7 +150,7 @@ fn invalid(field: &str, what: &str) -> Error {
     ))
 }
 
-fn json_len(value: &Value) -> usize {
+fn json_len(fields: &Map<String, Value>) -> usize {
     struct Counter(usize);
     impl Write for Counter {
         fn write(&mut self, part: &[u8]) -> io::Result<usize> {
@@ -156,7 +164,7 @@ fn json_len(value: &Value) -> usize {
     }
     let mut counter = Counter(0);
     // Depth is bounded: it came out of a parser with a limit.
-    match serde_json::to_writer(&mut counter, value) {
+    match serde_json::to_writer(&mut counter, fields) {
         Ok(()) => counter.0,
         Err(_) => usize::MAX,
     }

@@ -8,10 +8,10 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::{Unverified, jwk::RsaKey, jws, strict_json};
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, wiped_json::WipedObject};
 
 /// Tolerated difference between our clock and the issuer's for `exp` and `nbf`: 60 s, as OTPless documents.
 pub(crate) const LEEWAY: Duration = Duration::from_secs(60);
@@ -109,9 +109,9 @@ pub(crate) fn verify(
     // 1 to 5. The signature.
     let payload = jws::payload(token, key)?;
 
-    // 6. The payload.
+    // 6. The payload. It names the session, which is a credential: nothing of it is left in memory but what `Claims` takes over.
     let payload = strict_json::object(&payload)
-        .map(Wiped)
+        .map(WipedObject)
         .map_err(|_| Unverified::Invalid("has a payload that is not one JSON object"))?;
     let payload = &payload.0;
 
@@ -145,19 +145,6 @@ pub(crate) fn verify(
         email: string(payload, "email")?.map(str::to_owned),
         phone_number: string(payload, "phone_number")?.map(str::to_owned),
     })
-}
-
-/// Claims name the session, which is a credential: nothing of them is left in memory but what [`Claims`] takes over.
-struct Wiped(Map<String, Value>);
-
-impl Drop for Wiped {
-    fn drop(&mut self) {
-        for value in self.0.values_mut() {
-            if let Value::String(text) = value {
-                text.zeroize();
-            }
-        }
-    }
 }
 
 fn numeric_date(payload: &Map<String, Value>, claim: &str) -> Result<Option<Timestamp>, Unverified> {

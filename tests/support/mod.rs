@@ -127,16 +127,30 @@ impl Device {
     }
 
     pub(crate) fn start_with(&self, make: impl Fn() -> Box<dyn SessionStore> + Send + Sync + 'static) -> App {
-        self.start_with_parts(Box::new(make), self.log.clone())
+        self.start_with_parts(Box::new(make), |api| api, self.log.clone())
+    }
+
+    /// The app starts with a store and a server's client of the test's, the latter around the real one.
+    pub(crate) fn start_with_api(
+        &self,
+        make: impl Fn() -> Box<dyn SessionStore> + Send + Sync + 'static,
+        wrap: impl FnOnce(Arc<dyn SessionApi>) -> Arc<dyn SessionApi>,
+    ) -> App {
+        self.start_with_parts(Box::new(make), wrap, self.log.clone())
     }
 
     /// The app starts with another activity log than the device's.
     pub(crate) fn start_with_log(&self, log: Arc<dyn ActivityLog>) -> App {
         let store = self.store.clone();
-        self.start_with_parts(Box::new(move || Box::new(store.clone())), log)
+        self.start_with_parts(Box::new(move || Box::new(store.clone())), |api| api, log)
     }
 
-    fn start_with_parts(&self, make_store: MakeStore, log: Arc<dyn ActivityLog>) -> App {
+    fn start_with_parts(
+        &self,
+        make_store: MakeStore,
+        wrap: impl FnOnce(Arc<dyn SessionApi>) -> Arc<dyn SessionApi>,
+        log: Arc<dyn ActivityLog>,
+    ) -> App {
         let http = HttpClient::new().expect("an HTTP client");
         let process = Arc::new(Process::new());
         let verifier = self.verifier(self.key_set(), log.clone(), process.clone());
@@ -151,7 +165,7 @@ impl Device {
         let manager = SessionManager::new(Parts {
             policy: self.policy,
             clock: self.clock.clone(),
-            api,
+            api: wrap(api),
             verifier: Arc::new(verifier),
             make_store,
             activity_log: log,

@@ -8,11 +8,11 @@
 //! 2. **Shape** (`call`). One of four paths, `POST`, a JSON object with the right field, a value that can be a token.
 //!    Anything else is answered here and never reaches OTPless.
 //! 3. **Upstream** (`upstream`). A new request with two headers and that one field. No header of the client's goes along, so
-//!    none can smuggle anything in.
+//!    none can smuggle anything in. It comes to its end even if the client goes away meanwhile (`exchange`).
 //! 4. **Back**. The status, OTPless's JSON, `Retry-After` and `Date`. Whatever is not OTPless's JSON becomes a 502 of the
 //!    relay's own, without an `errorCode`: the app keeps its session then.
 //!
-//! The log has a line per call: method, path, status, duration. Never a token, a body or a header.
+//! The log has a line per call: method, path, status, duration. Never a token, a body or a header, nor a word that a stranger chose.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,6 +28,7 @@
 
 mod answer;
 mod call;
+mod exchange;
 mod rate;
 mod serve;
 mod settings;
@@ -40,13 +41,14 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 pub use call::Call;
 pub use settings::{DEFAULT_UPSTREAM, Settings, SettingsError};
 
+use exchange::Exchanges;
 use upstream::Upstream;
 
 /// How long calls under way are waited for when the relay stops: one that is cut off may have spent a refresh token. An answer may
 /// take 30 s (`Settings::upstream_time`), and this is a little more.
 const GRACE: Duration = Duration::from_secs(35);
 
-/// A running relay. Dropping it stops it.
+/// A running relay. Dropping it stops it; exchanges with OTPless that are under way then go on for as long as the runtime does.
 pub struct Relay {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -64,15 +66,20 @@ impl Relay {
             Upstream::new(&settings).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let listener = TcpListener::bind(settings.bind).await?;
         let address = listener.local_addr()?;
-        let router = serve::router(Arc::new(serve::Shared::new(upstream, &settings)));
+        let exchanges = Exchanges::default();
+        let shared = serve::Shared::new(upstream, exchanges.clone(), &settings);
+        let router = serve::router(Arc::new(shared));
         let (stop, stopped) = oneshot::channel();
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         let task = tokio::spawn(async move {
-            axum::serve(listener, service)
+            let served = axum::serve(listener, service)
                 .with_graceful_shutdown(async {
                     let _ = stopped.await;
                 })
-                .await
+                .await;
+            // Those whose clients have gone are nobody's connection.
+            exchanges.ended().await;
+            served
         });
         Ok(Self { address, stop: Some(stop), task })
     }
@@ -89,7 +96,8 @@ impl Relay {
         self.address
     }
 
-    /// Takes no more calls, answers those under way, and returns when the port is free.
+    /// Takes no more calls, answers those under way, and returns when the port is free and no exchange with OTPless is under way any
+    /// more; after 35 s at the latest.
     pub async fn shutdown(mut self) {
         drop(self.stop.take());
         if tokio::time::timeout(GRACE, &mut self.task).await.is_err() {

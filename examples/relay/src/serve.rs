@@ -10,7 +10,7 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE},
+    http::{HeaderMap, Method, Response, StatusCode, header::CONTENT_TYPE},
     middleware::{self, Next},
     routing::post,
 };
@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::{
     answer,
     call::{Call, MAX_BODY_BYTES},
+    exchange::Exchanges,
     rate::Rate,
     settings::Settings,
     upstream::Upstream,
@@ -27,18 +28,33 @@ use crate::{
 /// How long a client may take to send a body of a few kilobytes.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
+/// The methods that the log names: those of RFC 9110 §9 and PATCH (RFC 5789). Any other is a word of the client's own choosing.
+const NAMED_METHODS: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::DELETE,
+    Method::CONNECT,
+    Method::OPTIONS,
+    Method::TRACE,
+    Method::PATCH,
+];
+
 /// What all calls share.
 pub(crate) struct Shared {
     upstream: Upstream,
+    exchanges: Exchanges,
     rate: Mutex<Rate>,
     started: Instant,
     behind_proxy: bool,
 }
 
 impl Shared {
-    pub(crate) fn new(upstream: Upstream, settings: &Settings) -> Self {
+    pub(crate) fn new(upstream: Upstream, exchanges: Exchanges, settings: &Settings) -> Self {
         Self {
             upstream,
+            exchanges,
             rate: Mutex::new(Rate::new(settings.burst, settings.per_minute)),
             started: Instant::now(),
             behind_proxy: settings.behind_proxy,
@@ -90,8 +106,8 @@ async fn watched(
     next: Next,
 ) -> Response<Body> {
     let began = Instant::now();
-    let method = request.method().clone();
-    // Not the path as it was sent: one that is not ours may have a token in it.
+    // Neither as it was sent: a path that is not ours may have a token in it, and so may a method that nobody knows.
+    let method = NAMED_METHODS.iter().find(|named| *named == request.method()).map(Method::as_str);
     let path = Call::ALL.into_iter().map(Call::path).find(|path| *path == request.uri().path());
     let client = shared.client(peer, request.headers());
     let taken = {
@@ -102,13 +118,14 @@ async fn watched(
         Ok(()) => next.run(request).await,
         Err(wait) => answer::too_many(wait),
     };
+    let method = method.unwrap_or("(no standard method)");
     let path = path.unwrap_or("(no path of the relay)");
     let (status, ms) = (response.status().as_u16(), began.elapsed().as_millis());
-    tracing::info!(%method, path, status, ms, "call");
+    tracing::info!(method, path, status, ms, "call");
     response
 }
 
-async fn answer(shared: &Shared, call: Call, request: Request) -> Response<Body> {
+async fn answer(shared: &Arc<Shared>, call: Call, request: Request) -> Response<Body> {
     let json =
         request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
             value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
@@ -128,7 +145,10 @@ async fn answer(shared: &Shared, call: Call, request: Request) -> Response<Body>
         Err(_) => return answer::own(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
     };
     match call.body(&body) {
-        Ok(body) => shared.upstream.call(call, body).await,
+        Ok(body) => {
+            let detached = Arc::clone(shared);
+            shared.exchanges.run(call, async move { detached.upstream.call(call, body).await }).await
+        }
         Err(why) => answer::own(StatusCode::BAD_REQUEST, why),
     }
 }

@@ -84,7 +84,7 @@ async fn a_canary_that_the_page_keeps_is_found_in_the_page_and_in_the_files_of_t
 /// A token like those of a sign-in, which the app never gets; from here on it is searched for.
 fn plant(stage: &mut Stage) -> String {
     let token = stage.control().mint(json!({ "sub": SESSION_ID, "sessionId": SESSION_ID }), Value::Null);
-    stage.secrets().add_id(SESSION_ID);
+    stage.secrets().add("session id", SESSION_ID);
     stage.secrets().add_token("session token", &token);
     token
 }

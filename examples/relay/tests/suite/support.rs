@@ -100,6 +100,15 @@ impl Fixture {
     }
 }
 
+/// The head of a request on a connection of its own, with a body of `length` bytes.
+pub(crate) fn head(method: &str, path: &str, headers: &[(&str, &str)], length: usize) -> String {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    head + &format!("content-length: {length}\r\n\r\n")
+}
+
 /// Sends a request on a connection of its own.
 pub(crate) async fn send(
     to: SocketAddr,
@@ -110,11 +119,7 @@ pub(crate) async fn send(
 ) -> Reply {
     let exchange = async {
         let mut stream = TcpStream::connect(to).await.expect("the relay is there");
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n");
-        for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
-        }
-        head += &format!("content-length: {}\r\n\r\n", body.len());
+        let head = head(method, path, headers, body.len());
         stream.write_all(head.as_bytes()).await.expect("the head is sent");
         // A server that has seen enough may answer and close before it has read everything.
         let _ = stream.write_all(body).await;

@@ -65,6 +65,37 @@ async fn e6_nothing_of_a_token_is_left_in_our_memory_after_a_logout() {
     assert_eq!(copies(&app, tokens.each_ref().map(String::as_str)), [0; 4]);
 }
 
+/// E6: a refused sign-in may hold tokens that are good. Each is refused at another place.
+#[tokio::test(flavor = "multi_thread")]
+async fn e6_nothing_of_a_refused_sign_in_is_left_in_our_memory() {
+    let stage = Stage::new(Settings::default()).await;
+    let app = stage.start_bare();
+    let issued = stage.control.sign_in(SignIn::default());
+    let refused: [fn(&mut Value); 7] = [
+        |result| *result = json!([result]),
+        |result| result["padding"] = "x".repeat(16 * 1024).into(),
+        |result| *result = json!({ "response": "none", "sessionInfo": result }),
+        |result| *result = json!({ "response": { "sessionInfo": [result], "status": "SUCCESS" } }),
+        |result| result["success"] = false.into(),
+        |result| result["sessionId"] = "../x".into(),
+        |result| result["state"] = "a\r\nb".into(),
+    ];
+    for (index, refuse) in refused.into_iter().enumerate() {
+        let mut result = issued.web();
+        refuse(&mut result);
+        let file = stage.desktop.app_directory().join("sign-in.json");
+        fs::write(&file, result.to_string()).expect("the sign-in result");
+        let answer = app.ask(json!({ "do": "start-session-from", "file": file })).await;
+        assert_eq!(answer["error"]["kind"], "invalidArgument", "{index}: {answer}");
+        assert_eq!(copies(&app, [&issued.session_token, &issued.refresh_token]), [0; 2], "{index}");
+    }
+    fs::write(stage.desktop.app_directory().join("sign-in.json"), issued.web().to_string()).expect("a file");
+    let file = stage.desktop.app_directory().join("sign-in.json");
+    let answer = app.ask(json!({ "do": "start-session-from", "file": file })).await;
+    assert_eq!(answer["session"]["status"], "active", "{answer}");
+    assert!(copies(&app, [&issued.refresh_token])[0] > 0, "the search finds what is there");
+}
+
 /// E6: with the real HTTP client and the real keychain some copies are left, by those; no more than a stated number.
 #[tokio::test(flavor = "multi_thread")]
 async fn e6_what_the_libraries_leave_in_memory_after_a_logout_is_bounded() {

@@ -5,7 +5,6 @@ mod driver;
 mod home;
 mod keychain;
 mod scan;
-mod secrets;
 mod stage;
 mod wait;
 

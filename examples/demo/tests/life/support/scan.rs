@@ -1,6 +1,6 @@
 //! Looks for secrets in everything the app wrote and everything its page keeps (requirement A1).
 
-use super::secrets::Finder;
+use otpless_test_kit::leaks::Finder;
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;

@@ -4,9 +4,9 @@ use super::app::{App, Theme};
 use super::home::{Home, desktop};
 use super::keychain::{self, Slot};
 use super::scan::{Hit, Report};
-use super::secrets::Secrets;
 use super::wait::{bounded, eventually};
 use otpless_local::{Control, OtplessLocal, Settings};
+use otpless_test_kit::leaks::Secrets;
 use serde_json::Value;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -122,7 +122,7 @@ impl Stage {
     /// Remembers the tokens the session has at this moment as things to look for.
     pub(crate) fn note_tokens(&mut self) {
         if let Some(issued) = self.session_id.as_ref().and_then(|id| self.control().tokens(id)) {
-            self.secrets.add(&issued);
+            self.secrets.add_session(&issued);
         }
     }
 
