@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use tauri_plugin_otpless::engine::{
-    Answer, BoxFuture, ClientApi, Credentials, RefreshToken, Refreshed, SessionApi, SessionId, SessionToken,
+    Answer, BoxFuture, Credentials, RefreshToken, Refreshed, SessionApi, SessionId, SessionToken,
 };
 
 use crate::points::Points;
 
 #[derive(Debug)]
 pub(crate) struct WatchedApi {
-    inner: ClientApi,
+    inner: Box<dyn SessionApi>,
     points: Arc<Points>,
 }
 
 impl WatchedApi {
-    pub(crate) fn new(inner: ClientApi, points: Arc<Points>) -> Self {
+    pub(crate) fn new(inner: Box<dyn SessionApi>, points: Arc<Points>) -> Self {
         Self { inner, points }
     }
 

@@ -21,7 +21,7 @@ use tauri_plugin_otpless::{
     Session,
     engine::{
         ActivityLog, ClientApi, Clock, Expected, HttpClient, JwksVerifier, KeychainStore, MakeStore,
-        MemoryStore, Parts, Policy, SessionManager, Transport,
+        MemoryStore, Parts, Policy, RelayApi, RelayHeaders, SessionApi, SessionManager, Transport,
     },
 };
 use tokio::runtime::Handle;
@@ -47,6 +47,8 @@ struct Setup {
     clock: PathBuf,
     /// Only looks at the keychain, without an engine that could change it.
     witness: bool,
+    /// The app's own backend, if the app speaks to that instead of to the server.
+    relay: Option<String>,
     /// Without the keychain and the HTTP client: see [`bare`].
     bare: bool,
 }
@@ -94,6 +96,13 @@ fn engine<T: Transport>(
     make_store: MakeStore,
 ) -> SessionManager {
     let url = |path: &str| format!("{}{path}", setup.url).parse().expect("a URL");
+    let api: Box<dyn SessionApi> = match &setup.relay {
+        Some(relay) => {
+            let relay = relay.parse().expect("a URL");
+            Box::new(RelayApi::new(transport(), relay, RelayHeaders::default()).expect("no bad header"))
+        }
+        None => Box::new(ClientApi::new(transport(), url(""), &setup.app_id)),
+    };
     let clock: Arc<dyn Clock> = clock;
     let log: Arc<dyn ActivityLog> = Arc::new(FileLog::new(&setup.directory));
     let verifier = JwksVerifier::new(
@@ -107,7 +116,7 @@ fn engine<T: Transport>(
     SessionManager::new(Parts {
         policy: Policy::default(),
         clock,
-        api: Arc::new(WatchedApi::new(ClientApi::new(transport(), url(""), &setup.app_id), points)),
+        api: Arc::new(WatchedApi::new(api, points)),
         verifier: Arc::new(verifier),
         make_store,
         activity_log: log,

@@ -8,6 +8,7 @@ use std::{
 };
 
 use otpless_local::{Control, Issued, OtplessLocal, Settings, SignIn};
+use otpless_relay::Relay;
 use serde_json::{Value, json};
 
 use super::{Desktop, Display, Process};
@@ -62,6 +63,14 @@ impl Stage {
         self.process(|setup| setup["bare"] = true.into())
     }
 
+    /// One that speaks to the app's own backend.
+    pub(crate) fn start_bare_behind(&self, relay: &Relay) -> Process {
+        self.process(|setup| {
+            setup["bare"] = true.into();
+            setup["relay"] = relay.url().into();
+        })
+    }
+
     /// A process that only looks at the keychain.
     pub(crate) fn witness(&self) -> Process {
         self.process(|setup| setup["witness"] = true.into())
@@ -75,6 +84,7 @@ impl Stage {
             "directory": self.desktop.app_directory(),
             "clock": self.clock(),
             "witness": false,
+            "relay": null,
             "bare": false,
         });
         change(&mut setup);
