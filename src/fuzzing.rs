@@ -4,7 +4,7 @@
 use reqwest::header::{AGE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 use crate::{
-    api::http,
+    api::{SessionDetails, http},
     store::outbox::{self, MAX_REVOCATIONS},
 };
 
@@ -30,9 +30,19 @@ pub fn header_times<'a>(lines: impl Iterator<Item = &'a str>) {
     assert!(wait.is_none() || headers.contains_key(RETRY_AFTER));
 }
 
+/// Any details of a session: a secret is found in them wherever a page would see it, and nowhere else (D1).
+pub fn secret_in_details(details: &SessionDetails, secret: &str) {
+    let shown = serde_json::to_string(details).expect("details are JSON");
+    assert_eq!(details.holds(secret), shown.contains(secret));
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};
+
+    use zeroize::Zeroizing;
+
+    use crate::api::{transport::Response, wire::v1};
 
     /// The rest of the corpus is replayed in tests/corpus.rs, which cannot get here.
     fn corpus(target: &str) -> Vec<Vec<u8>> {
@@ -57,5 +67,21 @@ mod tests {
             super::header_times(head.lines().skip(1));
         }
         assert!(lines >= 5, "{lines} headers");
+    }
+
+    #[test]
+    fn d1_the_corpus_of_details_holds_for_secrets_in_them() {
+        let id = "0123456789abcdef0123456789abcdef";
+        let mut held = Vec::new();
+        for answer in corpus("api_response_v1") {
+            let Some(body) = answer.strip_prefix(b"details 200\n\n") else { continue };
+            let body = Zeroizing::new(body.to_vec());
+            let response = Response { status: 200, body, date: None, retry_after: None };
+            if let Ok(details) = v1::read_details(&response) {
+                super::secret_in_details(&details, id);
+                held.push(details.holds(id));
+            }
+        }
+        assert!(held.contains(&true) && held.contains(&false), "{held:?}");
     }
 }

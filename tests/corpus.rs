@@ -9,7 +9,11 @@ use tauri_plugin_otpless::engine::{SessionRecord, SignIn, TokenVerifier};
 #[allow(unreachable_pub, reason = "public in the crate where they are fuzzed")]
 mod targets;
 
-use targets::{TARGETS, issuer};
+use targets::{
+    TARGETS,
+    discovery::{ON_THIS_MACHINE, OVER_TLS},
+    issuer,
+};
 
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
@@ -25,7 +29,7 @@ fn seed(target: &str, name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a4_b4_b5_b10_b11_c5_what_must_hold_for_any_bytes_holds_for_the_whole_corpus() {
+fn a2_a4_b4_b5_b6_b10_b11_c5_e1_what_must_hold_for_any_bytes_holds_for_the_whole_corpus() {
     for (target, run) in TARGETS {
         let files = corpus(target);
         assert!(files.len() >= 10, "{target}: {} files", files.len());
@@ -47,6 +51,13 @@ fn every_target_has_input_that_is_accepted() {
     }
     issuer::verifier().verify(&issuer::sign(&seed("claims", "whole"))).expect("a whole session");
     assert_eq!(targets::jwks::kept(&seed("jwks", "two")).map(|keys| keys.len()), Some(2));
+    for name in ["authenticate-done", "refresh-rotated", "revoke-done", "details"] {
+        let outcome = targets::api_response_v1::outcome(&seed("api_response_v1", name));
+        assert!(matches!(outcome, Some(Ok(()))), "{name}: {outcome:?}");
+    }
+    for (name, source) in [("otpless", OVER_TLS), ("loopback", ON_THIS_MACHINE)] {
+        targets::discovery::key_set_of(&seed("discovery", name), source).expect("an address");
+    }
     SessionRecord::from_bytes(&seed("stored_record", "framed")).expect("a record");
     for name in ["web", "mobile", "onetap"] {
         SignIn::from_json(serde_json::from_slice(&seed("sign_in", name)).expect("JSON")).expect("a sign-in");

@@ -3,8 +3,10 @@
 //! v4 calls the opaque handle `sessionToken` and the JWT `sessionTokenJWT`; everywhere else in the plugin they are
 //! `session_id` and `session_token`. v1 is in [`v1`]; both share the table of errors here.
 
+mod object;
 pub(crate) mod v1;
 
+use object::Object;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -159,14 +161,10 @@ fn accepted<'a, T: Deserialize<'a>>(response: &'a Response, from: Answerer) -> R
     if response.status != 200 {
         return Err(classify(response, from));
     }
-    // OTPless answers with an object. serde would read a struct from a list as well, by position, and would not look at
-    // the bytes of fields that nobody asked for.
+    // serde would not look at the bytes of fields that nobody asked for.
     let text = str::from_utf8(&response.body).map_err(|_| unexpected_answer())?;
-    if !text.trim_ascii_start().starts_with('{') {
-        return Err(unexpected_answer());
-    }
     // serde_json's own message may quote the input, so it is dropped.
-    serde_json::from_str(text).map_err(|_| unexpected_answer())
+    serde_json::from_str(text).map(|Object(answer)| answer).map_err(|_| unexpected_answer())
 }
 
 fn unexpected_answer() -> ApiError {

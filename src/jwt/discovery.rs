@@ -135,6 +135,7 @@ mod tests {
         let refused = [
             json!("http://otpless.com/keys"),
             json!("file:///etc/passwd"),
+            json!(format!("data:{}", "\u{1}".repeat(2000))),
             json!("https://user:pw@otpless.com/keys"),
             json!("https://otpless.com/keys?x=1"),
             json!("/keys"),

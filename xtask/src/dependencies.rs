@@ -12,15 +12,20 @@ const CARGO_DENY: Tool = Tool {
     about: "checks licences, bans, sources and advisories of all dependencies",
 };
 
+/// Of what has a lock file: the workspace, and the fuzz targets beside it.
+const MANIFESTS: [&str; 2] = ["Cargo.toml", "fuzz/Cargo.toml"];
+
 const BOUND: Duration = Duration::from_secs(10 * 60);
 
 /// The licences, bans and sources always, the advisories where RustSec's database can be had.
 pub fn check() -> Result<(), Failure> {
     let program = CARGO_DENY.program()?;
-    // Fails on a Cargo.lock that is missing or not up to date. It also brings what only other platforms build with: its
-    // licence counts as well.
-    run(&mut cargo(&["fetch", "--locked"]), BOUND)?;
-    run(check_of(&program).args(["bans", "licenses", "sources"]), BOUND)?;
+    for manifest in MANIFESTS {
+        // Fails on a Cargo.lock that is missing or not up to date. It also brings what only other platforms build with: its
+        // licence counts as well.
+        run(&mut cargo(&["fetch", "--locked", "--manifest-path", manifest]), BOUND)?;
+        run(check_of(&program, manifest).args(["bans", "licenses", "sources"]), BOUND)?;
+    }
     // Asked for by itself: a check that fails does not say whether for want of the database or for what stands in it.
     let mut fetch = cargo_deny(&program);
     fetch.args(["fetch", "db"]).env("GIT_TERMINAL_PROMPT", "0");
@@ -28,11 +33,12 @@ pub fn check() -> Result<(), Failure> {
         println!("ADVISORIES WERE NOT CHECKED: RustSec's database could not be fetched. {failure}");
         return Ok(());
     }
-    run(check_of(&program).arg("advisories"), BOUND)
+    MANIFESTS.iter().try_for_each(|manifest| run(check_of(&program, manifest).arg("advisories"), BOUND))
 }
 
-fn check_of(program: &Path) -> Command {
+fn check_of(program: &Path, manifest: &str) -> Command {
     let mut command = cargo_deny(program);
+    command.args(["--manifest-path", manifest]);
     // Without the warnings: `cargo deny check bans` lists the crates of which there are several versions.
     command.args(["--offline", "--locked", "--workspace", "--log-level", "error"]);
     command.args(["check", "--hide-inclusion-graph"]);

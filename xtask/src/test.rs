@@ -25,7 +25,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "clippy", about: "clippy, with every warning an error, also as in a release", run: clippy },
     Step {
         name: "deny",
-        about: "licences, bans, sources and advisories of all dependencies; Cargo.lock is up to date",
+        about: "licences, bans, sources and advisories of all dependencies; both lock files are up to date",
         run: dependencies::check,
     },
     Step { name: "rust", about: "unit, contract, IPC and keychain tests", run: rust },

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use tauri_plugin_otpless::{
     BoxFuture, Result,
     engine::{
-        Expected, JwksVerifier, MemoryActivityLog, Request, Response, SystemClock, TokenVerifier, Transport,
+        Expected, JwksVerifier, KeySource, MemoryActivityLog, Request, Response, SystemClock, Timestamp,
+        TokenVerifier, Transport,
     },
 };
 use tokio::runtime::{Builder, Runtime};
@@ -29,13 +30,18 @@ pub static KEY: LazyLock<signature::RsaKeyPair> = LazyLock::new(|| {
 pub static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_current_thread().build().expect("a runtime"));
 
-static VERIFIER: LazyLock<JwksVerifier> = LazyLock::new(|| {
+/// The key set with [`KEY`] in it and no other.
+pub static KEY_SET: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let public = PublicKeyComponents::<Vec<u8>>::from(KEY.public());
     let keys = json!({"keys": [{
         "kty": "RSA", "kid": KID,
         "n": URL_SAFE_NO_PAD.encode(public.n), "e": URL_SAFE_NO_PAD.encode(public.e),
     }]});
-    let verifier = verifier_with(keys.to_string().as_bytes(), Arc::default());
+    keys.to_string().into_bytes()
+});
+
+static VERIFIER: LazyLock<JwksVerifier> = LazyLock::new(|| {
+    let verifier = verifier_with(&KEY_SET, Arc::default());
     RUNTIME.block_on(verifier.fetch_keys()).expect("a key that may be used");
     verifier
 });
@@ -47,10 +53,20 @@ pub fn verifier() -> &'static JwksVerifier {
 
 /// A verifier whose key set, once it is fetched, is `document`.
 pub fn verifier_with(document: &[u8], log: Arc<MemoryActivityLog>) -> JwksVerifier {
+    let url = "https://otpless.com/.well-known/jwks".parse().expect("a URL");
+    verifier_of(KeySource::KeySet(url), Answers { status: 200, body: document.to_vec() }, log)
+}
+
+/// A verifier that gets its keys from `source`.
+pub fn verifier_of(
+    source: KeySource,
+    transport: impl Transport,
+    log: Arc<MemoryActivityLog>,
+) -> JwksVerifier {
     JwksVerifier::new(
         Expected { issuer: ISSUER.into(), app_id: APP_ID.into() },
-        "https://otpless.com/.well-known/jwks".parse::<reqwest::Url>().expect("a URL"),
-        Answers { status: 200, body: document.to_vec() },
+        source,
+        transport,
         Arc::new(SystemClock::default()),
         log,
         Arc::new(RUNTIME.handle().clone()),
@@ -67,6 +83,9 @@ pub fn sign(payload: &[u8]) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
+/// When every answer was given.
+const DATE: Timestamp = Timestamp(784_111_777_000);
+
 /// A server that answers every call alike.
 #[derive(Debug)]
 pub struct Answers {
@@ -77,7 +96,7 @@ pub struct Answers {
 impl Transport for Answers {
     fn call(&self, _: Request) -> BoxFuture<'_, Result<Response>> {
         let body = Zeroizing::new(self.body.clone());
-        let response = Response { status: self.status, body, date: None, retry_after: None };
+        let response = Response { status: self.status, body, date: Some(DATE), retry_after: None };
         Box::pin(async { Ok(response) })
     }
 }

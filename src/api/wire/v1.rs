@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{Answerer, accepted, confirmed, present, revoked, unexpected_answer};
+use super::{Answerer, Object, accepted, confirmed, present, revoked, unexpected_answer};
 use crate::{
     api::{ApiError, Identity, Refreshed, SessionDetails, transport::Response},
     clock::Timestamp,
@@ -54,7 +54,7 @@ pub(crate) struct RefreshBody<'a> {
 #[derive(Deserialize)]
 struct RefreshAnswer {
     success: bool,
-    data: Option<RefreshData>,
+    data: Option<Object<RefreshData>>,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +73,7 @@ struct DetailsAnswer {
     started_at: i64,
     last_active_at: i64,
     #[serde(default)]
-    identities: Vec<IdentityAnswer>,
+    identities: Vec<Object<IdentityAnswer>>,
     #[serde(default)]
     device_info: Map<String, Value>,
     #[serde(default)]
@@ -100,7 +100,7 @@ pub(crate) fn read_validated(response: &Response) -> Result<(), ApiError> {
 
 pub(crate) fn read_refreshed(response: &Response) -> Result<Refreshed, ApiError> {
     let answer: RefreshAnswer = accepted(response, Answerer::Relay)?;
-    let data = answer.data.filter(|_| answer.success).ok_or_else(unexpected_answer)?;
+    let Object(data) = answer.data.filter(|_| answer.success).ok_or_else(unexpected_answer)?;
     Ok(Refreshed {
         session_id: present(data.session_id),
         session_token: present(data.session_token).ok_or_else(unexpected_answer)?,
@@ -122,7 +122,7 @@ pub(crate) fn read_details(response: &Response) -> Result<SessionDetails, ApiErr
         user_id: answer.user_id,
         started_at: Timestamp(answer.started_at),
         last_active_at: Timestamp(answer.last_active_at),
-        identities: answer.identities.into_iter().map(Identity::from).collect(),
+        identities: answer.identities.into_iter().map(|Object(identity)| identity.into()).collect(),
         device_info: documented(answer.device_info, &DEVICE),
         network: documented(answer.network, &NETWORK),
     })
@@ -227,6 +227,7 @@ mod tests {
             ("identities", json!({})),
             ("identities", json!(["user@example.com"])),
             ("identities", json!([{"methods": "OTP"}])),
+            ("identities", json!([["EMAIL", "user@example.com", "OTP", [], "Asha Rao", 7]])),
             ("identities", json!(vec![json!({}); MAX_IDENTITIES + 1])),
             ("deviceInfo", json!([])),
             ("network", json!("192.0.2.1")),
@@ -245,7 +246,12 @@ mod tests {
             assert!(read_validated(&answer).is_err() && read_revoked(&answer).is_err(), "{body}");
         }
         let tokens = json!({"sessionId": "i", "refreshToken": "r", "sessionToken": "s"});
-        for body in [json!({"success": false, "data": tokens}), json!({"success": true}), tokens] {
+        for body in [
+            json!({"success": false, "data": tokens}),
+            json!({"success": true, "data": ["i", "r", "s"]}),
+            json!({"success": true}),
+            tokens,
+        ] {
             assert_eq!(
                 read_refreshed(&response(200, &body)).unwrap_err().verdict,
                 Verdict::Transient,

@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| otpless_fuzz::targets::api_response_v1::run(data));
