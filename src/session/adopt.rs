@@ -116,11 +116,6 @@ impl Inner {
 
     /// Another process signed in anew, and revoked our session if it knew of it.
     pub(super) fn adopt_other(&self, generation: u64, record: SessionRecord) {
-        if self.remembered().why_over(&record).is_some() {
-            // Somebody signed in, and out again, and the keychain could not be told of the latter.
-            self.end(generation, EndReason::Replaced, Revoke::No);
-            return;
-        }
         self.update_quietly(|state, _| {
             if self.generation() == generation
                 && let Some(unknown) = state.live().filter(|live| !live.ever_stored).map(Live::revocation)
@@ -128,6 +123,11 @@ impl Inner {
                 state.owe(unknown);
             }
         });
+        if self.remembered().why_over(&record).is_some() {
+            // Somebody signed in, and out again, and the keychain could not be told of the latter.
+            self.end(generation, EndReason::Replaced, Revoke::No);
+            return;
+        }
         let Ok(claims) = self.check_restored(&record) else {
             self.end(generation, EndReason::Replaced, Revoke::No);
             return;

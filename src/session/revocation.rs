@@ -10,14 +10,14 @@ use super::{
     manager::Inner,
     schedule::{Job, Pace},
     snapshot::{EndReason, Session, Storage},
-    state::{PendingErase, Phase, Revoke, State},
+    state::{PendingErase, Phase, Revoke},
     under_way::{Essential, Running},
 };
 use crate::{
     api::Verdict,
     clock::Timestamp,
     error::Error,
-    store::{outbox, record::SignInId, step::Erase},
+    store::{outbox, step::Erase},
 };
 
 impl SessionManager {
@@ -43,42 +43,19 @@ impl SessionManager {
     }
 }
 
-/// The session that a logout would end: its sign-in, and when that was.
-fn shown_by(state: &State) -> Option<(SignInId, Timestamp)> {
-    match &state.phase {
-        Phase::SignedIn(live) | Phase::Replacing(live) => {
-            Some((live.record.sign_in.clone(), live.record.started_at))
-        }
-        Phase::Restoring | Phase::SignedOut(_) => None,
-    }
-}
-
-/// Which sign-in a logout at `at` ends, and a moment that is no earlier than it, whatever the clocks say.
-fn noted_end(shown: Option<(SignInId, Timestamp)>, at: Timestamp) -> (Option<SignInId>, Timestamp) {
-    match shown {
-        Some((sign_in, began)) => (Some(sign_in), at.max(began)),
-        None => (None, at),
-    }
-}
-
 impl Inner {
-    /// Remembers a logout of `sign_ins`, and of whatever turns out to be in the keychain until the erase gets through.
-    fn log_logout<'a>(&self, sign_ins: impl Iterator<Item = &'a SignInId>, at: Timestamp) {
-        for sign_in in sign_ins {
-            self.log_ended(sign_in, EndReason::Logout);
-        }
-        self.log_signed_out(Some(at));
-    }
-
     async fn end_by_user(self: Arc<Self>) {
         let kept = self.kept_by_peers();
-        // Before it is over here, because from then on the server is told: a process that is killed next must not find
-        // its session again (requirement C11).
-        let (known, at) = self.read(|state, now| (shown_by(state), state.server_now(now)));
-        let (known, at) = noted_end(known, at);
-        self.log_logout(known.iter().chain(&kept), at);
-        let (ended, at) = self.update_quietly(|state, _| {
-            let (sign_in, at) = noted_end(shown_by(state), at);
+        // The server hears of it after the note below: a process that is killed in between must not find its session again.
+        let unheard = Running::start(&self, Job::Revoke);
+        let (ended, at) = self.update_quietly(|state, now| {
+            let (sign_in, began) = match &state.phase {
+                Phase::SignedIn(live) | Phase::Replacing(live) => {
+                    (Some(live.record.sign_in.clone()), Some(live.record.started_at))
+                }
+                Phase::Restoring | Phase::SignedOut(_) => (None, None),
+            };
+            let at = began.into_iter().fold(state.server_now(now), Timestamp::max);
             let generation = self.next_generation(state);
             state.user_actions += 1;
             state.end(generation, EndReason::Logout, Revoke::Yes);
@@ -97,11 +74,13 @@ impl Inner {
             state.retries.revoke.succeeded();
             (sign_in, at)
         });
-        if ended != known {
-            // Somebody signed in meanwhile.
-            self.log_logout(ended.iter(), at);
+        for sign_in in ended.iter().chain(&kept) {
+            self.log_ended(sign_in, EndReason::Logout);
         }
+        // Until the erase got through: whatever turns out to be in the keychain is over (requirement C11).
+        self.log_signed_out(Some(at));
         self.post_logout(at, kept.as_ref());
+        drop(unheard);
         {
             let _running = Running::start(&self, Job::Erase);
             self.clone().erase().await;

@@ -79,11 +79,16 @@ impl KeychainStore {
     }
 
     /// A keyring that was never unlocked says "no entry" for everything it keeps.
-    fn sure_that_there_is_none(&self) -> Result<(), StoreError> {
-        match &self.connection {
+    fn sure_that_there_is_none(&mut self) -> Result<(), StoreError> {
+        let answer = match &self.connection {
             Some(connection) => connection.instance.default_collection_is_open(),
             None => Err(StoreError::Failed("it is not connected")),
+        };
+        if matches!(answer, Err(StoreError::Unavailable(_))) {
+            // The next call is made on a new one.
+            self.connection = None;
         }
+        answer
     }
 }
 

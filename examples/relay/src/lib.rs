@@ -44,14 +44,15 @@ pub use settings::{DEFAULT_UPSTREAM, Settings, SettingsError};
 use exchange::Exchanges;
 use upstream::Upstream;
 
-/// How long calls under way are waited for when the relay stops: one that is cut off may have spent a refresh token. An answer may
-/// take 30 s (`Settings::upstream_time`), and this is a little more.
-const GRACE: Duration = Duration::from_secs(35);
+/// What a stopping relay waits for beyond the time that a request and OTPless's answer may take.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// A running relay. Dropping it stops it; exchanges with OTPless that are under way then go on for as long as the runtime does.
 pub struct Relay {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
+    /// How long calls under way are waited for when it stops.
+    patience: Duration,
     task: JoinHandle<io::Result<()>>,
 }
 
@@ -66,6 +67,7 @@ impl Relay {
             Upstream::new(&settings).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let listener = TcpListener::bind(settings.bind).await?;
         let address = listener.local_addr()?;
+        let patience = serve::BODY_TIME + settings.upstream_time + GRACE;
         let exchanges = Exchanges::default();
         let shared = serve::Shared::new(upstream, exchanges.clone(), &settings);
         let router = serve::router(Arc::new(shared));
@@ -81,7 +83,7 @@ impl Relay {
             exchanges.ended().await;
             served
         });
-        Ok(Self { address, stop: Some(stop), task })
+        Ok(Self { address, stop: Some(stop), patience, task })
     }
 
     /// The address, for the app's `relayUrl`: without a slash at the end.
@@ -97,10 +99,10 @@ impl Relay {
     }
 
     /// Takes no more calls, answers those under way, and returns when the port is free and no exchange with OTPless is under way any
-    /// more; after 35 s at the latest.
+    /// more; after the request's 10 s, the upstream time and 5 s at the latest: one that is cut off may have spent a refresh token.
     pub async fn shutdown(mut self) {
         drop(self.stop.take());
-        if tokio::time::timeout(GRACE, &mut self.task).await.is_err() {
+        if tokio::time::timeout(self.patience, &mut self.task).await.is_err() {
             self.task.abort();
             let _ = (&mut self.task).await;
         }

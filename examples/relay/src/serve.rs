@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How long a client may take to send a body of a few kilobytes.
-const BODY_TIME: Duration = Duration::from_secs(10);
+pub(crate) const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// The methods that the log names: those of RFC 9110 §9 and PATCH (RFC 5789). Any other is a word of the client's own choosing.
 const NAMED_METHODS: [Method; 9] = [
