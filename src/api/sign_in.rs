@@ -59,9 +59,6 @@ impl SignIn {
     }
 
     fn from_object(fields: &mut Map<String, Value>) -> Result<Self> {
-        if fields.get("success") == Some(&Value::Bool(false)) {
-            return Err(invalid("success", "is false: the sign-in failed and there is no session to start"));
-        }
         let (id_field, token_field) = if fields.contains_key("sessionTokenJWT") {
             ("sessionToken", "sessionTokenJWT")
         } else if fields.contains_key("sessionId") {
@@ -105,7 +102,9 @@ impl SignIn {
     }
 }
 
+/// What has the tokens in it. Not if the sign-in has failed by what any level says.
 fn unnest(mut result: &mut Map<String, Value>) -> Result<&mut Map<String, Value>> {
+    succeeded(result)?;
     for outer in ["response", "sessionInfo"] {
         if matches!(result.get(outer), Some(Value::Null) | None) {
             continue;
@@ -113,9 +112,17 @@ fn unnest(mut result: &mut Map<String, Value>) -> Result<&mut Map<String, Value>
         let Some(Value::Object(inner)) = result.get_mut(outer) else {
             return Err(invalid(outer, "is not an object"));
         };
+        succeeded(inner)?;
         result = inner;
     }
     Ok(result)
+}
+
+fn succeeded(fields: &Map<String, Value>) -> Result<()> {
+    if fields.get("success") == Some(&Value::Bool(false)) {
+        return Err(invalid("success", "is false: the sign-in failed and there is no session to start"));
+    }
+    Ok(())
 }
 
 fn take(fields: &mut Map<String, Value>, name: &'static str) -> Result<Zeroizing<String>> {
@@ -217,6 +224,8 @@ mod tests {
             (json!({}), "result"),
             (json!({"sessionInfo": "x"}), "sessionInfo"),
             (with(web(), "success", false.into()), "success"),
+            (json!({"success": false, "response": {"sessionInfo": web()}}), "success"),
+            (json!({"response": {"success": false, "sessionInfo": mobile()}}), "success"),
             (with(web(), "sessionId", Value::Null), "sessionId"),
             (with(web(), "sessionId", "../x".into()), "sessionId"),
             (with(web(), "sessionToken", 1.into()), "sessionToken"),

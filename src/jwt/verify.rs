@@ -28,7 +28,15 @@ pub struct Expected {
     pub app_id: String,
 }
 
-/// What a verified token says. Only [`TokenVerifier`](super::TokenVerifier)s make these.
+/// What a verified token says. Only [`TokenVerifier`](super::TokenVerifier)s make these (requirement B4): nobody else can
+/// name the fields, and there is no other way to one.
+///
+/// ```compile_fail,E0451
+/// # use tauri_plugin_otpless::engine::Claims;
+/// fn forged(genuine: Claims) -> Claims {
+///     Claims { ..genuine }
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Claims {
     session_id: Zeroizing<String>,
