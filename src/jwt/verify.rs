@@ -31,10 +31,19 @@ pub struct Expected {
 /// What a verified token says. Only [`TokenVerifier`](super::TokenVerifier)s make these (requirement B4): nobody else can
 /// name the fields, and there is no other way to one.
 ///
-/// ```compile_fail,E0451
+/// ```compile_fail
 /// # use tauri_plugin_otpless::engine::Claims;
 /// fn forged(genuine: Claims) -> Claims {
 ///     Claims { ..genuine }
+/// }
+/// ```
+///
+/// The same with what is allowed:
+///
+/// ```
+/// # use tauri_plugin_otpless::engine::Claims;
+/// fn handed_on(genuine: Claims) -> Claims {
+///     genuine.clone()
 /// }
 /// ```
 #[derive(Clone, PartialEq, Eq)]
