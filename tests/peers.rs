@@ -288,6 +288,61 @@ async fn c4_a_session_token_renewed_in_memory_gives_way_to_a_rotation() {
     assert_eq!(kept.expose(), issued.refresh_token, "the latest is in the keychain");
 }
 
+/// A keychain that takes what is written and says that it has not, while it is told to.
+#[derive(Debug)]
+struct DeniesIt(MemoryStore, Arc<AtomicBool>);
+
+impl SessionStore for DeniesIt {
+    fn read(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.0.read(slot)
+    }
+
+    fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
+        self.0.write(slot, value)?;
+        if self.1.load(Ordering::SeqCst) { Err(StoreError::Unavailable("it hung")) } else { Ok(()) }
+    }
+
+    fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
+        self.0.erase(slot)
+    }
+
+    fn backend(&self) -> &'static str {
+        "denies it"
+    }
+}
+
+/// C4: a process that could not store its tokens, for all it knows, does not write them over those that another process has
+/// bought with them, though nobody could verify these yet. The simulation's seed 41007154.
+#[tokio::test(flavor = "multi_thread")]
+async fn c4_what_seems_not_to_be_stored_is_not_stored_over_a_later_exchange() {
+    let device = Device::new().await;
+    let denies = Arc::new(AtomicBool::new(true));
+    let (store, denying) = (device.store.clone(), denies.clone());
+    let one = device.start_with(move || Box::new(DeniesIt(store.clone(), denying.clone())));
+    let issued = device.issue();
+    let session = one.start_session(issued.web()).await.expect("the sign-in is accepted");
+    assert_eq!(session.storage, Storage::Ephemeral);
+    assert!(device.stored().is_some(), "it is there all the same");
+
+    device.control.rotate_keys(false);
+    device.control.fault(Operation::Jwks, Fault::ServerError500, usize::MAX);
+    let other = device.start();
+    other.session().await;
+    other.refresh().await.expect("the exchange is made");
+    let rotated = device.stored().expect("an entry");
+    assert_eq!((rotated.refreshes, rotated.expires_at), (1, None), "nobody can read what the new tokens say");
+
+    denies.store(false, Ordering::SeqCst);
+    device.time_passes(MINUTE);
+    one.look();
+    one.until("its session to be in the keychain", |session| session.storage == Storage::Keychain).await;
+    let current = device.control.tokens(&issued.session_id).expect("the session is there").refresh_token;
+    assert_eq!(device.stored().expect("an entry").tokens.refresh_token.expose(), current);
+    device.time_passes(2 * MINUTE);
+    one.refresh().await.expect("what it has taken over is good");
+    assert_eq!((device.control.count(Operation::Refresh), device.control.replays()), (2, 0));
+}
+
 /// C6: another process's heartbeat brings a new session token, and no other refresh token: the one that the server could not
 /// take waits as before.
 #[tokio::test(flavor = "multi_thread")]

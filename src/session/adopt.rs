@@ -93,7 +93,7 @@ impl Inner {
             let server_now = state.server_now(now);
             let live = state.live_mut()?;
             live.last_active_at = live.last_active_at.max(record.last_active_at.min(server_now));
-            let same_token = live.record.tokens.refresh_token == record.tokens.refresh_token;
+            let refreshed = record.refreshes > live.record.refreshes;
             live.set_tokens(record, claims);
             live.stored = true;
             live.ever_stored = true;
@@ -103,7 +103,7 @@ impl Inner {
             if !due {
                 live.refreshed = Some(now.monotonic);
                 // A session token that was renewed by itself says nothing of the exchange that failed (requirement C6).
-                if !same_token {
+                if refreshed {
                     state.retries.refresh.succeeded();
                 }
             }

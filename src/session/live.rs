@@ -121,7 +121,9 @@ impl Live {
             // Both stood in the keychain, where every writer counts on from the one before.
             there.rotation > self.record.rotation
         } else {
-            self.record.refresh_expires_at.is_some() && there.is_newer_than(&self.record)
+            // After the same exchange only those that were verified can be told apart.
+            let comparable = there.refreshes != self.record.refreshes || self.record.refresh_expires_at.is_some();
+            comparable && there.is_newer_than(&self.record)
         }
     }
 

@@ -249,6 +249,7 @@ impl Inner {
         let last_active_at = self.still_live(generation, |live| live.last_active_at)?;
         let record = SessionRecord {
             rotation: old.rotation.saturating_add(1),
+            refreshes: old.refreshes.saturating_add(1),
             tokens,
             expires_at: session.as_ref().map(Claims::expires_at),
             refresh_expires_at: match &refresh {

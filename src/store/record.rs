@@ -61,6 +61,9 @@ pub struct SessionRecord {
     pub sign_in: SignInId,
     /// Counts the changes of the tokens; a writer that read an older count has lost the race.
     pub rotation: u64,
+    /// Counts the exchanges alone, of which each spends the refresh token before: the tokens of a later one are newer, also
+    /// where none of them could be verified yet.
+    pub refreshes: u64,
     /// The three values.
     pub tokens: Tokens,
     /// Whose session it is, as verified at sign-in.
@@ -82,6 +85,8 @@ pub struct SessionRecord {
 struct Body<T> {
     sign_in: SignInId,
     rotation: u64,
+    #[serde(default)]
+    refreshes: u64,
     session_id: T,
     session_token: T,
     refresh_token: T,
@@ -95,10 +100,12 @@ struct Body<T> {
 }
 
 impl SessionRecord {
-    /// Whether these tokens were issued after `other`'s. Later tokens live longer; a rotation count alone does not
-    /// tell, because a process that could not store counts on by itself.
+    /// Whether these tokens were issued after `other`'s: by a later exchange, or after the same one, in which case those that
+    /// live longer are later. The rotation count does not tell, because a process that could not store counts on by
+    /// itself.
     pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
-        (self.refresh_expires_at, self.expires_at) > (other.refresh_expires_at, other.expires_at)
+        let age = |record: &Self| (record.refreshes, record.refresh_expires_at, record.expires_at);
+        age(self) > age(other)
     }
 
     /// What tells the server that this session is over. It matters for longer than the refresh token lives: just before
@@ -120,6 +127,7 @@ impl SessionRecord {
         let body = Body {
             sign_in: self.sign_in.clone(),
             rotation: self.rotation,
+            refreshes: self.refreshes,
             session_id: session_id.expose(),
             session_token: session_token.expose(),
             refresh_token: refresh_token.expose(),
@@ -146,12 +154,13 @@ impl SessionRecord {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         let body: Body<Zeroizing<String>> = text::open(NAME, RECORD_VERSION, bytes)?;
         // Nobody counts that far, and from there no writer could count on.
-        if body.rotation == u64::MAX {
+        if body.rotation == u64::MAX || body.refreshes == u64::MAX {
             return Err(Unreadable::Corrupt);
         }
         Ok(Self {
             sign_in: body.sign_in,
             rotation: body.rotation,
+            refreshes: body.refreshes,
             tokens: Tokens {
                 session_id: SessionId::new(body.session_id),
                 session_token: SessionToken::new(body.session_token),
@@ -175,6 +184,7 @@ pub(crate) mod tests {
         SessionRecord {
             sign_in: SignInId::new(&"0123456789abcdef0123456789abcdef".into(), Timestamp(1)),
             rotation: 3,
+            refreshes: 2,
             tokens: Tokens {
                 session_id: "0123456789abcdef0123456789abcdef".into(),
                 session_token: format!("h.{}.s", "p".repeat(740)).as_str().into(),
@@ -196,6 +206,17 @@ pub(crate) mod tests {
         assert_eq!(SessionRecord::from_bytes(&bytes), Ok(record));
         assert!(bytes.len() <= 2560, "{} bytes with tokens of the documented size", bytes.len());
         assert!(std::str::from_utf8(&bytes).is_ok(), "KWallet keeps only UTF-8");
+    }
+
+    #[test]
+    fn c4_of_two_records_that_were_never_verified_the_one_of_the_later_exchange_is_newer() {
+        let unverified = SessionRecord { expires_at: None, refresh_expires_at: None, ..sample() };
+        let later = SessionRecord { refreshes: 3, ..unverified.clone() };
+        assert!(later.is_newer_than(&unverified) && !unverified.is_newer_than(&later));
+        assert!(later.is_newer_than(&sample()), "also if the older one could be verified");
+        let renewed = SessionRecord { expires_at: Some(Timestamp(3)), ..sample() };
+        assert!(renewed.is_newer_than(&sample()) && later.is_newer_than(&renewed));
+        assert!(!sample().is_newer_than(&SessionRecord { rotation: 1, ..sample() }), "not by what it counts alone");
     }
 
     #[test]
