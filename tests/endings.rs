@@ -1,12 +1,16 @@
 //! Every way a session ends: by the user, by a deadline; and that it stays ended.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Condvar, Mutex},
+    time::Duration,
+};
 
-use otpless_local::{Fault, Operation};
+use otpless_local::{Fault, Operation, SessionState};
 use tauri_plugin_otpless::{
     EndReason, ErrorKind, SessionStatus,
-    engine::{Slot, StoreError},
+    engine::{MemoryStore, SessionManager, SessionStore, Slot, StoreError},
 };
+use zeroize::Zeroizing;
 
 use crate::support::{Device, eventually};
 
@@ -142,6 +146,89 @@ async fn c8_inactivity_ends_the_session_and_later_activity_does_not_revive_it() 
     let session = app.record_activity();
     assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Inactive)));
     device.control.wait_for(Operation::Delete, 1).await;
+}
+
+/// Whether writes to the keychain are held up, and how many are.
+#[derive(Debug, Default)]
+struct Gate(Mutex<(bool, usize)>, Condvar);
+
+impl Gate {
+    fn set(&self, closed: bool) {
+        self.0.lock().expect("no panic").0 = closed;
+        self.1.notify_all();
+    }
+
+    fn waiting(&self) -> usize {
+        self.0.lock().expect("no panic").1
+    }
+
+    fn pass(&self) {
+        let mut state = self.0.lock().expect("no panic");
+        state.1 += 1;
+        drop(self.1.wait_while(state, |(closed, _)| *closed).map(|mut state| state.1 -= 1));
+    }
+}
+
+#[derive(Debug)]
+struct Gated(MemoryStore, Arc<Gate>);
+
+impl SessionStore for Gated {
+    fn read(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.0.read(slot)
+    }
+
+    fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
+        self.1.pass();
+        self.0.write(slot, value)
+    }
+
+    fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
+        self.0.erase(slot)
+    }
+
+    fn backend(&self) -> &'static str {
+        "gated"
+    }
+}
+
+/// C8: a session still shows while its successor is being stored, but not beyond a deadline of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn c8_a_deadline_holds_while_the_next_sign_in_is_being_stored() {
+    let mut device = Device::new().await;
+    device.policy.inactivity_timeout = Some(30 * MINUTE);
+    let gate = Arc::new(Gate::default());
+    let (store, its_gate) = (device.store.clone(), gate.clone());
+    let app = device.start_with(move || Box::new(Gated(store.clone(), its_gate.clone())));
+    let old = device.issue();
+    app.start_session(old.web()).await.expect("the sign-in is accepted");
+    eventually("all that belongs to the sign-in is stored", || device.stored().is_some()).await;
+
+    gate.set(true);
+    let (successor, manager) = (device.issue(), SessionManager::clone(&app));
+    let result = successor.web();
+    let stored = tokio::spawn(async move { manager.start_session(result).await });
+    eventually("the write", || gate.waiting() > 0).await;
+    let shown = app.current();
+    assert_eq!(
+        (shown.status, shown.user_id),
+        (SessionStatus::Active, Some(old.user_id)),
+        "the old one until then"
+    );
+
+    device.time_passes(30 * MINUTE);
+    let shown = app.current();
+    assert_eq!((shown.status, shown.end_reason), (SessionStatus::SignedOut, Some(EndReason::Inactive)));
+
+    gate.set(false);
+    let session = stored.await.expect("no panic").expect("the deadline of another session is none of its business");
+    assert_eq!(session.status, SessionStatus::Active);
+    assert_eq!(session.user_id.as_deref(), Some(&*successor.user_id));
+    device.control.wait_for(Operation::Delete, 1).await;
+    eventually("the revocation of the old one", || device.control.session_state(&old.session_id).is_none()).await;
+    assert_eq!(device.control.session_state(&successor.session_id), Some(SessionState::Active));
+    let there = device.stored().expect("an entry");
+    assert_eq!(there.tokens.session_id.expose(), successor.session_id);
+    assert_eq!(app.current().status, SessionStatus::Active);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -282,9 +282,14 @@ impl Inner {
             overdue = state.overdue(&self.policy, now);
         }
         let ended = overdue.and_then(|reason| {
-            let sign_in = state.live().map(|live| live.record.sign_in.clone());
-            self.end_locked(&mut state, reason, Revoke::Yes);
-            Some((sign_in?, reason))
+            let sign_in = state.shown()?.record.sign_in.clone();
+            if state.live().is_some() {
+                self.end_locked(&mut state, reason, Revoke::Yes);
+            } else {
+                // The generation is that of its successor, which this does not concern.
+                state.end(self.generation(), reason, Revoke::Yes);
+            }
+            Some((sign_in, reason))
         });
         (state, ended)
     }

@@ -20,7 +20,8 @@
 //! (`peers`) that say what the keychain holds, when the user was last active and when they signed out. Who reads one of
 //! these lines looks at the keychain again or ends the session; no line can bring a session about.
 //!
-//! `state` holds the session and every change it may go through, without I/O, `server_time` what it knows of the time; `manager` is its only writer;
+//! `state` holds the session and every change it may go through, without I/O, `upcoming` what it has ahead of it, `server_time` what it knows of
+//! the time; `manager` is its only writer;
 //! `snapshot` is what the world may see. Nothing here knows of Tauri.
 
 pub mod activity;
@@ -44,6 +45,7 @@ pub mod snapshot;
 mod state;
 mod task;
 mod under_way;
+mod upcoming;
 mod verify;
 
 pub use manager::{MIN_EXCHANGE_INTERVAL, MakeStore, Parts, RESTORE_WAIT, SessionManager};

@@ -17,7 +17,10 @@ use crate::{
     api::Verdict,
     clock::Timestamp,
     error::Error,
-    store::{outbox, step::Erase},
+    store::{
+        outbox::{self, Revocation},
+        step::Erase,
+    },
 };
 
 impl SessionManager {
@@ -46,33 +49,31 @@ impl SessionManager {
 impl Inner {
     async fn end_by_user(self: Arc<Self>) {
         let kept = self.kept_by_peers();
-        // The server hears of it after the note below: a process that is killed in between must not find its session again.
-        let unheard = Running::start(&self, Job::Revoke);
-        let (ended, at) = self.update_quietly(|state, now| {
-            let (sign_in, began) = match &state.phase {
+        let (ended, revocation, at) = self.update_quietly(|state, now| {
+            let (sign_in, began, revocation) = match &state.phase {
                 Phase::SignedIn(live) | Phase::Replacing(live) => {
-                    (Some(live.record.sign_in.clone()), Some(live.record.started_at))
+                    (Some(live.record.sign_in.clone()), Some(live.record.started_at), Some(live.revocation()))
                 }
-                Phase::Restoring | Phase::SignedOut(_) => (None, None),
+                Phase::Restoring | Phase::SignedOut(_) => (None, None, None),
             };
             let at = began.into_iter().fold(state.server_now(now), Timestamp::max);
             let generation = self.next_generation(state);
             state.user_actions += 1;
-            state.end(generation, EndReason::Logout, Revoke::Yes);
+            let earlier = state.pending_erase.take().and_then(|pending| pending.revocation);
+            state.end(generation, EndReason::Logout, Revoke::No);
             if matches!(state.phase, Phase::Restoring) {
                 state.phase = Phase::SignedOut(Some(EndReason::Logout));
             }
             // Whatever stands in the keychain goes: who signs out of an app means all of it. But not what somebody signs
             // in to in another process, should the keychain not take the erase before that.
-            let revocation = state.pending_erase.take().and_then(|pending| pending.revocation);
             state.pending_erase = Some(PendingErase {
                 erase: Erase::NotAfter(at, kept.clone()),
-                revocation,
+                revocation: revocation.clone().or(earlier),
                 by_user: true,
                 generation,
             });
             state.retries.revoke.succeeded();
-            (sign_in, at)
+            (sign_in, revocation, at)
         });
         for sign_in in ended.iter().chain(&kept) {
             self.log_ended(sign_in, EndReason::Logout);
@@ -80,7 +81,15 @@ impl Inner {
         // Until the erase got through: whatever turns out to be in the keychain is over (requirement C11).
         self.log_signed_out(Some(at));
         self.post_logout(at, kept.as_ref());
-        drop(unheard);
+        // The server hears of it only now: a process that is killed before these notes must not find its session again.
+        self.update_quietly(|state, _| {
+            let again = |revocation: &Revocation| {
+                state.live().is_some_and(|live| live.record.tokens.session_id == revocation.session_id)
+            };
+            if let Some(revocation) = revocation.filter(|revocation| !again(revocation)) {
+                state.owe(revocation);
+            }
+        });
         {
             let _running = Running::start(&self, Job::Erase);
             self.clone().erase().await;

@@ -310,6 +310,7 @@ impl Inner {
         SessionRecord {
             sign_in: SignInId::new(&sign_in.tokens.session_id, now),
             rotation: 0,
+            refreshes: 0,
             user_id: verified.session.user_id().to_owned(),
             started_at,
             expires_at: Some(verified.session.expires_at()),

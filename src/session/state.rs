@@ -8,9 +8,9 @@ use super::{
     budget::Budget,
     live::Live,
     peers::Heard,
-    retry::{Retries, Retry},
+    retry::Retries,
     said::Said,
-    schedule::{Duty, HEARTBEAT_INTERVAL, Job, Now, Pace, When},
+    schedule::{Job, Now, Pace},
     snapshot::{Counters, EndReason, Exchange, Session, SessionStatus, Storage, UserClaims},
 };
 use crate::{
@@ -148,9 +148,17 @@ impl State {
         }
     }
 
+    /// The session that is seen, also while its successor is being stored.
+    pub(crate) fn shown(&self) -> Option<&Live> {
+        match &self.phase {
+            Phase::SignedIn(live) | Phase::Replacing(live) => Some(live),
+            Phase::Restoring | Phase::SignedOut(_) => None,
+        }
+    }
+
     /// Which deadline has passed, if one has. Asked whenever the session is looked at (rule 7).
     pub(crate) fn overdue(&self, policy: &Policy, now: Now) -> Option<EndReason> {
-        let live = self.live()?;
+        let live = self.shown()?;
         let server_now = self.server_now(now);
         if policy.lifetime_deadline(live.record.started_at).is_some_and(|at| server_now >= at) {
             return Some(EndReason::Lifetime);
@@ -176,14 +184,15 @@ impl State {
 
     /// Whether the expiry of the tokens at hand says anything of the session: others may be on their way to us, or with
     /// another process.
-    fn expiry_counts(&self, live: &Live) -> bool {
+    pub(super) fn expiry_counts(&self, live: &Live) -> bool {
         !live.peers_are_ahead && !self.running.contains(&Job::Refresh)
     }
 
     /// Forgets the session. What must still happen outside is left in `pending_erase` and `waiting`.
     pub(crate) fn end(&mut self, generation: u64, reason: EndReason, revoke: Revoke) {
-        let live = match std::mem::replace(&mut self.phase, Phase::SignedOut(Some(reason))) {
-            Phase::SignedIn(live) | Phase::Replacing(live) => live,
+        let (live, replaced) = match std::mem::replace(&mut self.phase, Phase::SignedOut(Some(reason))) {
+            Phase::SignedIn(live) => (live, false),
+            Phase::Replacing(live) => (live, true),
             other => {
                 self.phase = other;
                 return;
@@ -193,8 +202,8 @@ impl State {
         if let Some(revocation) = &revocation {
             self.owe(revocation.clone());
         }
-        // What was never stored has no entry; what is older there is over as well.
-        let erase = if live.ever_stored {
+        // What was never stored has no entry; what is older there is over as well, unless a successor takes its place.
+        let erase = if live.ever_stored || replaced {
             Erase::SignIn(live.record.sign_in.clone())
         } else {
             Erase::NotAfter(live.record.started_at, None)
@@ -341,93 +350,5 @@ impl State {
         session.revision += 1;
         self.published = session.clone();
         Some(session)
-    }
-
-    /// When what becomes due. The order is the order in which things due together are done: deadlines first.
-    pub(crate) fn upcoming(&self, policy: &Policy, now: Now) -> Vec<(When, Duty)> {
-        let mut upcoming = Vec::new();
-        let start = |retry: Retry, job: Job| (When::Monotonic(retry.not_before()), Duty::Start(job));
-        match &self.phase {
-            // What is being stored decides what the keychain holds.
-            Phase::Restoring if self.storing.is_some() => {}
-            Phase::Restoring => upcoming.push(start(self.retries.restore, Job::Restore)),
-            Phase::SignedOut(_) | Phase::Replacing(_) => {}
-            Phase::SignedIn(live) => self.upcoming_of(live, policy, now, &mut upcoming),
-        }
-        if self.pending_erase.is_some() {
-            upcoming.push(start(self.retries.erase, Job::Erase));
-        }
-        if let Some(at) = self.next_look() {
-            upcoming.push((When::Monotonic(at), Duty::Look));
-        }
-        // An erase that is to come notes its revocation itself.
-        if self.unnoted && self.pending_erase.is_none() {
-            upcoming.push(start(self.retries.note, Job::Note));
-        }
-        if !self.waiting.is_empty() {
-            upcoming.push(start(self.retries.revoke, Job::Revoke));
-        }
-        upcoming.retain(|(_, duty)| !matches!(duty, Duty::Start(job) if self.running.contains(job)));
-        upcoming
-    }
-
-    fn upcoming_of(&self, live: &Live, policy: &Policy, now: Now, upcoming: &mut Vec<(When, Duty)>) {
-        if let Some(at) = policy.lifetime_deadline(live.record.started_at) {
-            upcoming.push((When::Wall(self.local(at)), Duty::End(EndReason::Lifetime)));
-        }
-        if let Some(at) = policy.inactivity_deadline(live.last_active_at) {
-            upcoming.push((When::Wall(self.local(at)), Duty::End(EndReason::Inactive)));
-        }
-        if let (Some(token), Some(refresh), true) = (
-            live.record.expires_at,
-            live.record.refresh_expires_at,
-            self.skew_known && self.expiry_counts(live),
-        ) {
-            let at = token.max(refresh);
-            upcoming.push((When::Wall(self.local(at).max(at)), Duty::End(EndReason::Expired)));
-        }
-        if let Some(at) = policy.warning_at(live.last_active_at).filter(|_| !live.warned) {
-            upcoming.push((When::Wall(self.local(at)), Duty::Warn));
-        }
-        let refresh = self.retries.refresh.not_before();
-        match (&live.claims, live.refresh_at) {
-            (Some(claims), Some(at)) => {
-                upcoming.push((When::Both(self.local(at), refresh), Duty::Start(Job::Refresh)));
-                if claims.is_valid_at(self.server_now(now)) {
-                    upcoming.push((When::Wall(self.local(claims.expires_at())), Duty::Look));
-                }
-            }
-            _ => {
-                upcoming.push((When::Monotonic(self.retries.keys.not_before()), Duty::Start(Job::Keys)));
-                // A token that will not be verified any more is replaced by one that may be.
-                let over = if live.key_is_gone {
-                    Some(now.wall)
-                } else {
-                    live.record.expires_at.map(|at| self.local(at))
-                };
-                if let Some(at) = over {
-                    upcoming.push((When::Both(at, refresh), Duty::Start(Job::Refresh)));
-                }
-            }
-        }
-        // A token that is over, or about to be replaced, proves nothing to the server.
-        let provable = live.claims.as_ref().is_some_and(|claims| claims.is_valid_at(self.server_now(now)))
-            && !self.running.contains(&Job::Refresh);
-        if provable && live.last_active_at > live.heartbeat_at {
-            upcoming.push((
-                When::Both(
-                    self.local(live.heartbeat_at + HEARTBEAT_INTERVAL),
-                    self.retries.heartbeat.not_before(),
-                ),
-                Duty::Start(Job::Heartbeat),
-            ));
-        }
-        if !live.stored {
-            upcoming.push((When::Monotonic(self.retries.persist.not_before()), Duty::Start(Job::Persist)));
-        }
-    }
-
-    pub(crate) fn next_refresh_at(&self) -> Option<Timestamp> {
-        self.live().and_then(|live| live.refresh_at).map(|at| self.local(at))
     }
 }
