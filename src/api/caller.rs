@@ -43,7 +43,11 @@ impl Caller {
 
     fn url(&self, path: &str) -> Result<Url> {
         let base = self.base.as_str().trim_end_matches('/');
-        Url::parse(&format!("{base}{path}")).map_err(|_| {
+        // The path of a revocation names the session. At once of its length: growing would leave copies behind.
+        let mut url = Zeroizing::new(String::with_capacity(base.len() + path.len()));
+        url.push_str(base);
+        url.push_str(path);
+        Url::parse(&url).map_err(|_| {
             Error::invalid_config(format!("plugins.otpless.{} cannot carry the path of a call", self.setting))
         })
     }

@@ -104,7 +104,10 @@ impl SessionApi for ClientApi {
 
     fn revoke<'a>(&'a self, session_id: &'a SessionId) -> BoxFuture<'a, Answer<()>> {
         Box::pin(async move {
-            let path = format!("/v4/session/{}", utf8_percent_encode(session_id.expose(), SEGMENT));
+            // Percent-encoded, a byte takes three at the most.
+            let mut path = Zeroizing::new(String::with_capacity(12 + 3 * session_id.expose().len()));
+            path.push_str("/v4/session/");
+            path.extend(utf8_percent_encode(session_id.expose(), SEGMENT));
             self.call(Method::DELETE, &path, None, None, wire::read_delete).await
         })
     }

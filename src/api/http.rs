@@ -3,6 +3,7 @@
 use std::{
     error::Error as _,
     io,
+    net::{Ipv4Addr, Ipv6Addr},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -57,7 +58,7 @@ impl HttpClient {
         };
         Ok(Self {
             secure: built(Self::builder()?.https_only(true))?,
-            local: built(Self::builder()?.no_proxy())?,
+            local: built(local(Self::builder()?))?,
         })
     }
 
@@ -112,6 +113,13 @@ impl HttpClient {
         }
         Ok(Response { status: status.as_u16(), body, date, retry_after })
     }
+}
+
+/// For this machine alone: no proxy, and `localhost` is what RFC 6761 says, whatever a resolver makes of it.
+fn local(builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+    // Port 0 stands for the URL's.
+    let loopback = [(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()];
+    builder.no_proxy().resolve_to_addrs("localhost", &loopback)
 }
 
 /// Gives a call its time, counted in ticks.
@@ -251,6 +259,27 @@ mod tests {
         assert_eq!(read("Sun, 06 Nov 1994 08:00:00 GMT", date), Some(Duration::ZERO));
         assert_eq!(read("999999999999", date), Some(MAX_RETRY_AFTER));
         assert_eq!(read("soon", date), None);
+    }
+
+    #[tokio::test]
+    async fn e1_localhost_is_this_machine_whatever_the_resolver_says() {
+        struct Elsewhere;
+        impl reqwest::dns::Resolve for Elsewhere {
+            fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+                panic!("{} is looked up", name.as_str());
+            }
+        }
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let url = format!("http://localhost:{}/", listener.local_addr().expect("an address").port());
+        let answered = std::thread::spawn(move || {
+            use io::Write;
+            let (mut connection, _) = listener.accept().expect("a caller");
+            connection.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+        });
+        let builder = HttpClient::builder().expect("TLS").dns_resolver(Arc::new(Elsewhere));
+        let client = local(builder).build().expect("a client");
+        assert_eq!(client.get(url).send().await.expect("an answer").status(), 204);
+        answered.join().expect("no panic").expect("the answer is sent");
     }
 
     #[tokio::test(start_paused = true)]

@@ -88,13 +88,14 @@ impl fmt::Debug for RelayHeaders {
     }
 }
 
-/// Whether `name` is a spelling of OTPless's client id, or has one of its client secret in it, whatever stands around it.
+/// Whether `name` is a spelling of OTPless's client id, or has one of a client secret in it, whatever stands around it.
 pub(crate) fn is_clients(name: &str) -> bool {
     let plain: String =
         name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    // An id is none in the middle: `x-client-identifier` is the app's own affair.
+    // API gateways have ids of clients as well (`X-IBM-Client-Id`, `CF-Access-Client-Id`); those are theirs.
     ["clientsecret", "otplesssecret"].iter().any(|secret| plain.contains(secret))
-        || plain.ends_with("clientid")
+        || matches!(&*plain, "clientid" | "xclientid")
+        || plain.contains("otpless") && plain.ends_with("clientid")
 }
 
 #[cfg(test)]
@@ -169,6 +170,8 @@ mod tests {
             "x-client-identifier",
             "x-client-version",
             "x-secret-of-the-gateway",
+            "X-IBM-Client-Id",
+            "CF-Access-Client-Id",
             "x-otpless-app",
         ] {
             assert_eq!(relay(name), Ok(()), "{name}");
