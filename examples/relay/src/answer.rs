@@ -2,7 +2,7 @@
 //! its session, and the relay has none to give.
 
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     http::{
         HeaderName, HeaderValue, Response, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
@@ -12,7 +12,7 @@ use serde_json::json;
 
 /// An answer of the relay's own.
 pub(crate) fn own(status: StatusCode, message: &str) -> Response<Body> {
-    json_response(status, json!({ "message": message }).to_string().into_bytes())
+    json_response(status, json!({ "message": message }).to_string().into())
 }
 
 /// 429 with the time to wait, in whole seconds.
@@ -22,7 +22,7 @@ pub(crate) fn too_many(wait: std::time::Duration) -> Response<Body> {
     with(own(StatusCode::TOO_MANY_REQUESTS, message), RETRY_AFTER, HeaderValue::from(seconds))
 }
 
-pub(crate) fn json_response(status: StatusCode, body: Vec<u8>) -> Response<Body> {
+pub(crate) fn json_response(status: StatusCode, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let response = with(response, CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -53,23 +53,24 @@ impl Call {
     pub(crate) fn body(self, body: &[u8]) -> Result<Zeroizing<Vec<u8>>, &'static str> {
         let fields: Map<String, Value> =
             serde_json::from_slice(body).map_err(|_| "the body is not a JSON object")?;
-        // Taken over, so that it is wiped like the body it came from.
-        let mut tokens = fields.into_iter().map(|(name, value)| match value {
-            Value::String(text) => (name, Some(Zeroizing::new(text))),
-            _ => (name, None),
-        });
-        let (Some((name, Some(token))), None) = (tokens.next(), tokens.next()) else {
-            return Err("the body has other fields than the one of this call");
+        // All of them taken over, so that they are wiped like the body they came from, whichever is refused.
+        let texts: Vec<_> = fields
+            .into_iter()
+            .map(|(name, value)| match value {
+                Value::String(text) => (name, Some(Zeroizing::new(text))),
+                _ => (name, None),
+            })
+            .collect();
+        let token = match &*texts {
+            [(name, Some(token))] if name == self.field() => token,
+            _ => return Err("the body has other fields than the one of this call"),
         };
-        if name != self.field() {
-            return Err("the body has other fields than the one of this call");
-        }
-        if !(is_jwt(&token) || self != Self::GetNewSessionToken && is_session_id(&token)) {
+        if !(is_jwt(token) || self != Self::GetNewSessionToken && is_session_id(token)) {
             return Err("the value cannot be a token of OTPless");
         }
         // Nothing of it needs escaping.
         let mut out = Zeroizing::new(Vec::with_capacity(token.len() + 32));
-        for part in ["{\"", self.field(), "\":\"", &token, "\"}"] {
+        for part in ["{\"", self.field(), "\":\"", token, "\"}"] {
             out.extend_from_slice(part.as_bytes());
         }
         Ok(out)

@@ -1,6 +1,11 @@
 //! OTPless's side: one hardened client, two headers, bounded time and size, and nothing passed back but what is OTPless's.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -10,7 +15,7 @@ use axum::{
     },
 };
 use reqwest::{Url, redirect};
-use serde_json::{Map, Value};
+use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -83,7 +88,8 @@ impl Upstream {
         }
         let (retry_after, date) =
             (response.headers().get(RETRY_AFTER).cloned(), response.headers().get(DATE).cloned());
-        let mut body = Vec::new();
+        // Of the most it may be at once: growing would leave the old, unwiped buffer behind.
+        let mut body = Zeroizing::new(Vec::with_capacity(MAX_ANSWER_BYTES));
         while let Some(chunk) =
             response.chunk().await.map_err(|_| "OTPless's answer to the relay broke off")?
         {
@@ -92,10 +98,10 @@ impl Upstream {
             }
             body.extend_from_slice(&chunk);
         }
-        if serde_json::from_slice::<Map<String, Value>>(&body).is_err() {
+        if serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(&body).is_err() {
             return Err("what answered the relay is not OTPless: it sent no JSON object");
         }
-        let mut passed_on = answer::json_response(status, body);
+        let mut passed_on = answer::json_response(status, Bytes::from_owner(body));
         if let Some(retry_after) = retry_after {
             passed_on = answer::with(passed_on, RETRY_AFTER, retry_after);
         }
@@ -115,8 +121,13 @@ fn client(base: &Url) -> Result<reqwest::Client, ()> {
         // A lost connection must not be tried again silently: the first try may have spent the refresh token.
         .retry(reqwest::retry::never())
         .user_agent(concat!("otpless-relay/", env!("CARGO_PKG_VERSION")));
-    // http is for a local OTPless, and no proxy's business.
-    let builder = if base.scheme() == "https" { builder.https_only(true) } else { builder.no_proxy() };
+    let builder = if base.scheme() == "https" {
+        builder.https_only(true)
+    } else {
+        // http is for a local OTPless: no proxy's business, and no resolver's where `localhost` is. Port 0 stands for the URL's.
+        let loopback = [(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()];
+        builder.no_proxy().resolve_to_addrs("localhost", &loopback)
+    };
     builder.build().map_err(|_| ())
 }
 
