@@ -116,7 +116,10 @@ mod tests {
     static_assertions::assert_not_impl_any!(RefreshToken: serde::Serialize, std::fmt::Display, AsRef<str>);
     static_assertions::assert_not_impl_any!(Tokens: serde::Serialize, std::fmt::Display);
     static_assertions::assert_not_impl_any!(crate::jwt::Claims: serde::Serialize, std::fmt::Display);
-    static_assertions::assert_not_impl_any!(crate::store::record::SessionRecord: serde::Serialize);
+    static_assertions::assert_not_impl_any!(crate::store::record::SessionRecord: serde::Serialize, std::fmt::Display);
+    static_assertions::assert_not_impl_any!(crate::api::sign_in::SignIn: serde::Serialize, std::fmt::Display);
+    static_assertions::assert_not_impl_any!(crate::api::Refreshed: serde::Serialize, std::fmt::Display);
+    static_assertions::assert_not_impl_any!(crate::session::ValidToken: serde::Serialize, std::fmt::Display);
 
     #[test]
     fn a2_debug_of_every_secret_is_redacted() {

@@ -1,4 +1,5 @@
-//! Tokens that somebody made who is not OTPless, and tokens that mean one thing to one reader and another to the next.
+//! Tokens that somebody made who is not OTPless, and tokens that mean one thing to one reader and another to the next
+//! (B1, B2, B4, B10).
 //!
 //! The vectors of Wycheproof (`src/jwt/vectors.rs`) have few of these for RSA, so they are made here, each next to a
 //! genuine token that passes: what is refused is refused for the one thing that is wrong with it.

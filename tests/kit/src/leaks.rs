@@ -128,6 +128,54 @@ impl fmt::Debug for Finder {
     }
 }
 
+/// Counts how often each of some secrets stands in bytes, in any spelling, where a copy or two may be expected.
+pub struct Counter {
+    automaton: AhoCorasick,
+    of_pattern: Vec<usize>,
+    secrets: usize,
+}
+
+impl Counter {
+    /// Counts `secrets`.
+    ///
+    /// # Panics
+    ///
+    /// When one has fewer than 8 bytes, which would be found anywhere, or they are too many for one automaton: gigabytes.
+    #[must_use]
+    pub fn new(secrets: &[&str]) -> Self {
+        let mut patterns = Vec::new();
+        let mut of_pattern = Vec::new();
+        for (index, secret) in secrets.iter().enumerate() {
+            assert!(secret.len() >= SHORTEST, "number {index} is too short to be looked for");
+            for (_, pattern) in spellings(secret.as_bytes()) {
+                // Without a letter beyond the common ones base64 and base64url are the same, which is not two copies.
+                if !patterns.contains(&pattern) {
+                    patterns.push(pattern);
+                    of_pattern.push(index);
+                }
+            }
+        }
+        let automaton = AhoCorasick::new(&patterns).expect("few and short patterns");
+        Self { automaton, of_pattern, secrets: secrets.len() }
+    }
+
+    /// How often each stands in `bytes`.
+    #[must_use]
+    pub fn count(&self, bytes: &[u8]) -> Vec<usize> {
+        let mut counts = vec![0; self.secrets];
+        for hit in self.automaton.find_overlapping_iter(bytes) {
+            counts[self.of_pattern[hit.pattern().as_usize()]] += 1;
+        }
+        counts
+    }
+}
+
+impl fmt::Debug for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counter").field("secrets", &self.secrets).finish_non_exhaustive()
+    }
+}
+
 /// The pieces in a row, and the last of them from the end.
 fn pieces(secret: &[u8]) -> impl Iterator<Item = &[u8]> {
     let length = PIECE.min(secret.len());
@@ -267,5 +315,16 @@ mod tests {
         assert_eq!(finder.find(header.as_bytes()), [("JWT", "raw")]);
         finder.finds_nothing_in("a page that shows claims", claims);
         assert!(!format!("{secrets:?} {finder:?}").contains("sss"));
+    }
+
+    #[test]
+    fn every_spelling_is_counted_once() {
+        let counter = Counter::new(&[SECRET, "another-secret"]);
+        for (spelling, bytes) in spelt(SECRET) {
+            let text = [b"so it is: ", &*bytes, b"another-secret"].concat();
+            assert_eq!(counter.count(&text), [1, 1], "{spelling}");
+        }
+        assert_eq!(counter.count(b"another-secre"), [0, 0]);
+        assert_eq!(counter.count(b"another-secretanother-secret"), [0, 2]);
     }
 }

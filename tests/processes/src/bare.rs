@@ -11,7 +11,7 @@ use tauri_plugin_otpless::{
     Result,
     engine::{BoxFuture, Request, Response, Transport, Unreachable},
 };
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Answers of the local OTPless fit many times over, so that the buffer never grows and leaves a copy behind.
 const MOST: usize = 64 * 1024;
@@ -22,7 +22,13 @@ pub(crate) struct BareTransport;
 impl Transport for BareTransport {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Response>> {
         Box::pin(async move {
-            tokio::task::spawn_blocking(move || exchange(&request)).await.expect("an exchange does not panic")
+            let exchanged = tokio::task::spawn_blocking(move || {
+                let outcome = exchange(&request);
+                // The URL of a revocation names the session; a real client's copies of it are its own affair.
+                String::from(request.url).zeroize();
+                outcome
+            });
+            exchanged.await.expect("an exchange does not panic")
         })
     }
 }

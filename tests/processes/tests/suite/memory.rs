@@ -8,34 +8,36 @@ use serde_json::{Value, json};
 
 use crate::support::{Process, Stage, eventually};
 
-/// Most copies of one token that the HTTP client, the D-Bus client and the allocator may leave behind: docs/security.md
+/// Most copies of one of them that the HTTP client, the D-Bus client and the allocator may leave behind: docs/security.md
 /// says what was measured.
 const BOUND_ELSEWHERE: usize = 4;
 
-/// Pieces of a JWT that are its own: of its payload and of its signature. A copy that was half overwritten shows in one
-/// of them.
-fn pieces(token: &str) -> [&str; 3] {
-    let signature = token.rfind('.').expect("a JWT") + 1;
-    [
-        &token[signature - 60..signature - 30],
-        &token[signature + 20..signature + 50],
-        &token[signature + 200..][..30],
+/// Pieces of a secret that are its own: of a JWT some of its payload and of its signature, of which a copy that was half
+/// overwritten shows one.
+fn pieces(secret: &str) -> Vec<&str> {
+    let Some(dot) = secret.rfind('.') else { return vec![secret] };
+    let signature = dot + 1;
+    vec![
+        &secret[signature - 60..signature - 30],
+        &secret[signature + 20..signature + 50],
+        &secret[signature + 200..][..30],
     ]
 }
 
-/// How many copies of each token are there, by the piece of it that is seen most often.
-fn copies<const N: usize>(app: &Process, tokens: [&str; N]) -> [usize; N] {
-    let pieces = tokens.map(pieces);
-    let seen = app.sightings(pieces.as_flattened());
-    let mut seen = seen.chunks_exact(3).map(|of_one| of_one.iter().copied().max().unwrap_or_default());
-    tokens.map(|_| seen.next().expect("one for each"))
+/// How many copies of each secret are there, by the piece of it that is seen most often.
+fn copies<const N: usize>(app: &Process, secrets: [&str; N]) -> [usize; N] {
+    let pieces = secrets.map(pieces);
+    let seen = app.sightings(&pieces.concat());
+    let mut seen = seen.into_iter();
+    pieces.map(|pieces| pieces.iter().filter_map(|_| seen.next()).max().unwrap_or_default())
 }
 
-/// The tokens that the session has had: session and refresh token of the sign-in, and the two it has now.
-fn tokens(stage: &Stage, issued: &Issued) -> [String; 4] {
+/// What the session has had: its id, session and refresh token of the sign-in, and the two it has now.
+fn secrets(stage: &Stage, issued: &Issued) -> [String; 5] {
     let now = stage.control.tokens(&issued.session_id).expect("the session is there");
     assert_ne!(now.refresh_token, issued.refresh_token, "it has rotated");
-    [issued.session_token.clone(), issued.refresh_token.clone(), now.session_token, now.refresh_token]
+    let Issued { session_id, session_token, refresh_token, .. } = issued.clone();
+    [session_id, session_token, refresh_token, now.session_token, now.refresh_token]
 }
 
 async fn logs_out(stage: &Stage, app: &Process, session_id: &str) {
@@ -76,9 +78,9 @@ async fn leaves_nothing(stage: &Stage, app: &Process) {
 
     let answer = app.refresh().await;
     assert_eq!(answer["ok"], true, "{answer}");
-    let tokens = tokens(stage, &issued);
+    let secrets = secrets(stage, &issued);
     logs_out(stage, app, &issued.session_id).await;
-    assert_eq!(copies(app, tokens.each_ref().map(String::as_str)), [0; 4]);
+    assert_eq!(copies(app, secrets.each_ref().map(String::as_str)), [0; 5]);
 }
 
 /// E6: a refused sign-in may hold tokens that are good. Each is refused at another place.
@@ -103,7 +105,8 @@ async fn e6_nothing_of_a_refused_sign_in_is_left_in_our_memory() {
         fs::write(&file, result.to_string()).expect("the sign-in result");
         let answer = app.ask(json!({ "do": "start-session-from", "file": file })).await;
         assert_eq!(answer["error"]["kind"], "invalidArgument", "{index}: {answer}");
-        assert_eq!(copies(&app, [&issued.session_token, &issued.refresh_token]), [0; 2], "{index}");
+        let secrets = [&*issued.session_id, &issued.session_token, &issued.refresh_token];
+        assert_eq!(copies(&app, secrets), [0; 3], "{index}");
     }
     fs::write(stage.desktop.app_directory().join("sign-in.json"), issued.web().to_string()).expect("a file");
     let file = stage.desktop.app_directory().join("sign-in.json");
@@ -124,11 +127,11 @@ async fn e6_what_the_libraries_leave_in_memory_after_a_logout_is_bounded() {
     assert_eq!(app.session().await["status"], "active");
     let answer = app.refresh().await;
     assert_eq!(answer["ok"], true, "{answer}");
-    let tokens = tokens(&stage, &issued);
-    let tokens = tokens.each_ref().map(String::as_str);
-    assert!(copies(&app, tokens)[3] > 0, "the search finds what is there");
+    let secrets = secrets(&stage, &issued);
+    let secrets = secrets.each_ref().map(String::as_str);
+    assert!(copies(&app, secrets)[4] > 0, "the search finds what is there");
     logs_out(&stage, &app, &issued.session_id).await;
-    let left = copies(&app, tokens);
-    println!("e6: copies left by libraries after a logout: {left:?} of the tokens");
+    let left = copies(&app, secrets);
+    println!("e6: copies left by libraries after a logout: {left:?} of the session id and the tokens");
     assert!(left.iter().all(|copies| *copies <= BOUND_ELSEWHERE), "{left:?}");
 }

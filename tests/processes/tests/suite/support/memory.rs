@@ -5,33 +5,27 @@ use std::{
     os::unix::fs::FileExt,
 };
 
-use memchr::memmem;
+use otpless_test_kit::leaks::Counter;
 
 const PAGE: u64 = 4096;
 
 /// The bit of a `pagemap` entry that says that there is such a page in memory; the one below, that it was swapped out.
 const PRESENT_OR_SWAPPED: u64 = 0b11 << 62;
 
-/// How often each of `needles` stands in the writable memory of `process`, as it is or in UTF-16.
+/// How often each of `needles` stands in the writable memory of `process`, in any spelling.
 pub(super) fn sightings(process: u32, needles: &[&str]) -> Vec<usize> {
     let file = |name: &str| File::open(format!("/proc/{process}/{name}")).expect("a child may be looked at");
     let maps = fs::read_to_string(format!("/proc/{process}/maps")).expect("the process runs");
     let (memory, pagemap) = (file("mem"), file("pagemap"));
-    let forms: Vec<[Vec<u8>; 2]> = needles
-        .iter()
-        .map(|needle| {
-            [needle.as_bytes().to_vec(), needle.encode_utf16().flat_map(u16::to_le_bytes).collect()]
-        })
-        .collect();
+    let counter = Counter::new(needles);
     let mut found = vec![0; needles.len()];
     for (start, end) in maps.lines().filter_map(writable) {
         for (start, end) in touched(&pagemap, start, end) {
             let mut stretch = vec![0; usize::try_from(end - start).expect("an address space")];
             // A stretch that cannot be read has just been unmapped.
             if memory.read_exact_at(&mut stretch, start).is_ok() {
-                for (count, forms) in found.iter_mut().zip(&forms) {
-                    *count +=
-                        forms.iter().map(|form| memmem::find_iter(&stretch, form).count()).sum::<usize>();
+                for (found, here) in found.iter_mut().zip(counter.count(&stretch)) {
+                    *found += here;
                 }
             }
         }
