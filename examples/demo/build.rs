@@ -21,6 +21,7 @@ fn main() -> io::Result<()> {
     let commands = tauri_build::AppManifest::new().commands(&[
         "demo_config",
         "open_second_window",
+        "open_hostile_window",
         "rehearsed",
         "rehearse_sleep",
         "rehearse_keychain",

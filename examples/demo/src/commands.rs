@@ -8,6 +8,9 @@ use crate::settings::Settings;
 /// The label that `capabilities/second.json` names.
 const SECOND_WINDOW: &str = "second";
 
+/// The label that `capabilities/hostile.json` names.
+const HOSTILE_WINDOW: &str = "hostile";
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DemoConfig {
@@ -35,17 +38,28 @@ pub(crate) fn demo_config(settings: State<'_, Settings>, window: WebviewWindow) 
     }
 }
 
-/// Async because on Windows a window that is made in a synchronous command deadlocks.
+// Async because on Windows a window that is made in a synchronous command deadlocks.
+
 #[command]
 pub(crate) async fn open_second_window(app: AppHandle) -> Result<(), String> {
-    let outcome = match app.get_webview_window(SECOND_WINDOW) {
+    open(&app, SECOND_WINDOW, WebviewUrl::default(), "OTPless session demo, second window")
+}
+
+/// A page that tries whatever script could try that got into a page with the plugin's default permissions.
+#[command]
+pub(crate) async fn open_hostile_window(app: AppHandle) -> Result<(), String> {
+    open(&app, HOSTILE_WINDOW, WebviewUrl::App("hostile.html".into()), "A hostile page")
+}
+
+fn open(app: &AppHandle, label: &str, page: WebviewUrl, title: &str) -> Result<(), String> {
+    let outcome = match app.get_webview_window(label) {
         Some(window) => window.set_focus(),
-        None => WebviewWindowBuilder::new(&app, SECOND_WINDOW, WebviewUrl::default())
-            .title("OTPless session demo, second window")
+        None => WebviewWindowBuilder::new(app, label, page)
+            .title(title)
             .inner_size(720.0, 720.0)
             .min_inner_size(480.0, 420.0)
             .build()
             .map(drop),
     };
-    outcome.map_err(|error| format!("the second window could not be opened: {error}"))
+    outcome.map_err(|error| format!("the window {label:?} could not be opened: {error}"))
 }

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         .invoke_handler(tauri::generate_handler![
             commands::demo_config,
             commands::open_second_window,
+            commands::open_hostile_window,
             #[cfg(debug_assertions)]
             rehearsal::rehearsed,
             #[cfg(debug_assertions)]

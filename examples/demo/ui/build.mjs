@@ -11,7 +11,11 @@ const dist = join(here, "../dist");
 
 const { outputFiles } = await build({
   absWorkingDir: here,
-  entryPoints: ["src/main.ts", "src/main.css"],
+  entryPoints: [
+    { in: "src/main.ts", out: "main" },
+    { in: "src/main.css", out: "main" },
+    { in: "src/hostile/main.ts", out: "hostile" },
+  ],
   outdir: dist,
   bundle: true,
   format: "esm",
@@ -23,6 +27,7 @@ const { outputFiles } = await build({
 });
 const page = new Map(outputFiles.map(({ path, contents }) => [basename(path), Buffer.from(contents)]));
 page.set("index.html", await readFile(join(here, "src/index.html")));
+page.set("hostile.html", await readFile(join(here, "src/hostile/index.html")));
 
 await mkdir(dist, { recursive: true });
 for (const name of await readdir(dist)) {

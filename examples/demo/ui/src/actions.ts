@@ -15,7 +15,7 @@ import { showDiagnostics } from "./diagnostics-view.js";
 import { byId, rescueFocus, show } from "./dom.js";
 import { clearError, showError } from "./error-view.js";
 import { log } from "./event-log.js";
-import { openSecondWindow, type DemoConfig } from "./host.js";
+import { openHostileWindow, openSecondWindow, type DemoConfig } from "./host.js";
 import { isSignedIn } from "./session-view.js";
 import { moment } from "./time.js";
 
@@ -53,7 +53,10 @@ export function setUpActions(config: DemoConfig): void {
     await logout();
   });
   onClick("open-second", "Opening a second window", openSecondWindow);
-  byId("open-second").hidden = config.window === "second";
+  onClick("open-hostile", "Opening a hostile page", openHostileWindow);
+  for (const opener of ["open-second", "open-hostile"]) {
+    byId(opener).hidden = config.window === "second";
+  }
 }
 
 /** Enables what makes sense now. */

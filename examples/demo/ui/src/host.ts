@@ -31,6 +31,10 @@ export function openSecondWindow(): Promise<void> {
   return invoke("open_second_window");
 }
 
+export function openHostileWindow(): Promise<void> {
+  return invoke("open_hostile_window");
+}
+
 export function rehearsed(): Promise<Rehearsed> {
   return invoke("rehearsed");
 }
