@@ -170,6 +170,20 @@ fn d3_every_command_has_a_permission_and_the_default_set_opens_just_its_own() {
     }
 }
 
+#[test]
+fn d3_the_ready_made_sets_open_what_they_say_and_nothing_more() {
+    for (set, granted) in [
+        ("otpless:allow-session-read", &["get_session"][..]),
+        ("otpless:allow-sign-in", &["get_session", "start_session"]),
+    ] {
+        let page = open("http://127.0.0.1:9", json!([set]));
+        for command in DEFAULT.iter().chain(&NOT_DEFAULT) {
+            let answer = page.invoke(command, json!({}));
+            assert_eq!(!is_denied(&answer), granted.contains(command), "{command} with {set}: {answer:?}");
+        }
+    }
+}
+
 /// What the system tells a phone's app when it comes to the front.
 #[test]
 fn c10_a_resume_is_a_moment_to_look() {
