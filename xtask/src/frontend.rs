@@ -40,6 +40,24 @@ pub fn page() -> Result<(), Failure> {
     BUILT.get_or_init(build).clone()
 }
 
+/// Packs the npm package, as npm would upload it, into `archive`.
+pub fn pack(archive: &Path) -> Result<(), Failure> {
+    package()?;
+    let folder = archive.parent().unwrap_or(Path::new("."));
+    run(npm(&guest_js()).args(["pack", "--silent", "--pack-destination"]).arg(folder), SCRIPT_BOUND)?;
+    let packed = fs::read_dir(folder)
+        .ok()
+        .and_then(|mut files| files.find_map(|file| Some(file.ok()?.path()).filter(|path| path.extension().is_some_and(|end| end == "tgz"))))
+        .ok_or_else(|| format!("npm has left no package in {}", folder.display()))?;
+    fs::rename(&packed, archive).map_err(|error| format!("cannot rename {}: {error}", packed.display()))
+}
+
+/// Builds a page with a package that was packed just now, and so is in no lock file.
+pub fn build_with_packed(folder: &Path) -> Result<(), Failure> {
+    run(npm(folder).args(["install", "--no-audit", "--no-fund", "--no-package-lock"]), INSTALL_BOUND)?;
+    npm_script(folder, "build")
+}
+
 fn guest_js() -> PathBuf {
     crate::root().join("guest-js")
 }

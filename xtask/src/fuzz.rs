@@ -16,14 +16,18 @@ const USUAL_MINUTES: u64 = 10;
 
 /// `fuzz [--minutes N] [TARGET…]`: all targets, one after the other, unless some are named.
 pub fn fuzz(arguments: &[&str]) -> Result<(), Failure> {
-    let (minutes, named) = match arguments {
-        ["--minutes", minutes, named @ ..] => {
+    let (mut minutes, mut named) = (USUAL_MINUTES, Vec::new());
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        if *word == "--minutes" {
+            let number = words.next().ok_or("`--minutes` needs a number of minutes.")?;
             // libFuzzer takes none for no end.
-            let number = minutes.parse().ok().filter(|number| (1..=24 * 60).contains(number));
-            (number.ok_or_else(|| format!("`{minutes}` is not a number of minutes up to a day's."))?, named)
+            let within = number.parse().ok().filter(|number| (1..=24 * 60).contains(number));
+            minutes = within.ok_or_else(|| format!("`{number}` is not a number of minutes up to a day's."))?;
+        } else {
+            named.push(*word);
         }
-        named => (USUAL_MINUTES, named),
-    };
+    }
     let there = targets()?;
     if let Some(unknown) = named.iter().find(|name| !there.iter().any(|target| target == *name)) {
         return Err(format!("there is no target `{unknown}`. The targets are {}.", there.join(", ")));

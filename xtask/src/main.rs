@@ -8,6 +8,7 @@ mod desktop;
 mod env;
 mod frontend;
 mod fuzz;
+mod package;
 mod process;
 mod setup;
 mod simulate;
@@ -57,6 +58,8 @@ fn help() -> String {
          cargo xtask demo --headless     the latter, also where there is a display\n\
          cargo xtask test                every check, the quickest to fail first\n\
          cargo xtask test --only STEP    one step (may be given several times)\n\
+         cargo xtask test --strict       the same, and what cannot be checked here is an error: without a network the\n\
+         \u{20}                               advisories are not\n\
          cargo xtask simulate --seeds N  that many months in the life of sessions, from a fresh seed (it is printed) or,\n\
          \u{20}                               with --from SEED, from that one\n\
          cargo xtask simulate --seed S   one of them again, and what happened in it\n\
