@@ -220,11 +220,13 @@ async fn c8_a_deadline_holds_while_the_next_sign_in_is_being_stored() {
     assert_eq!((shown.status, shown.end_reason), (SessionStatus::SignedOut, Some(EndReason::Inactive)));
 
     gate.set(false);
-    let session = stored.await.expect("no panic").expect("the deadline of another session is none of its business");
+    let session =
+        stored.await.expect("no panic").expect("the deadline of another session is none of its business");
     assert_eq!(session.status, SessionStatus::Active);
     assert_eq!(session.user_id.as_deref(), Some(&*successor.user_id));
     device.control.wait_for(Operation::Delete, 1).await;
-    eventually("the revocation of the old one", || device.control.session_state(&old.session_id).is_none()).await;
+    eventually("the revocation of the old one", || device.control.session_state(&old.session_id).is_none())
+        .await;
     assert_eq!(device.control.session_state(&successor.session_id), Some(SessionState::Active));
     let there = device.stored().expect("an entry");
     assert_eq!(there.tokens.session_id.expose(), successor.session_id);

@@ -56,10 +56,7 @@ impl HttpClient {
         let built = |builder: reqwest::ClientBuilder| {
             builder.build().map_err(|_| Error::internal("the HTTP client could not be set up"))
         };
-        Ok(Self {
-            secure: built(Self::builder()?.https_only(true))?,
-            local: built(local(Self::builder()?))?,
-        })
+        Ok(Self { secure: built(Self::builder()?.https_only(true))?, local: built(local(Self::builder()?))? })
     }
 
     fn builder() -> Result<reqwest::ClientBuilder> {

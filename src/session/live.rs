@@ -122,7 +122,8 @@ impl Live {
             there.rotation > self.record.rotation
         } else {
             // After the same exchange only those that were verified can be told apart.
-            let comparable = there.refreshes != self.record.refreshes || self.record.refresh_expires_at.is_some();
+            let comparable =
+                there.refreshes != self.record.refreshes || self.record.refresh_expires_at.is_some();
             comparable && there.is_newer_than(&self.record)
         }
     }

@@ -216,7 +216,10 @@ pub(crate) mod tests {
         assert!(later.is_newer_than(&sample()), "also if the older one could be verified");
         let renewed = SessionRecord { expires_at: Some(Timestamp(3)), ..sample() };
         assert!(renewed.is_newer_than(&sample()) && later.is_newer_than(&renewed));
-        assert!(!sample().is_newer_than(&SessionRecord { rotation: 1, ..sample() }), "not by what it counts alone");
+        assert!(
+            !sample().is_newer_than(&SessionRecord { rotation: 1, ..sample() }),
+            "not by what it counts alone"
+        );
     }
 
     #[test]

@@ -47,7 +47,11 @@ pub fn pack(archive: &Path) -> Result<(), Failure> {
     run(npm(&guest_js()).args(["pack", "--silent", "--pack-destination"]).arg(folder), SCRIPT_BOUND)?;
     let packed = fs::read_dir(folder)
         .ok()
-        .and_then(|mut files| files.find_map(|file| Some(file.ok()?.path()).filter(|path| path.extension().is_some_and(|end| end == "tgz"))))
+        .and_then(|mut files| {
+            files.find_map(|file| {
+                Some(file.ok()?.path()).filter(|path| path.extension().is_some_and(|end| end == "tgz"))
+            })
+        })
         .ok_or_else(|| format!("npm has left no package in {}", folder.display()))?;
     fs::rename(&packed, archive).map_err(|error| format!("cannot rename {}: {error}", packed.display()))
 }

@@ -23,7 +23,8 @@ pub fn fuzz(arguments: &[&str]) -> Result<(), Failure> {
             let number = words.next().ok_or("`--minutes` needs a number of minutes.")?;
             // libFuzzer takes none for no end.
             let within = number.parse().ok().filter(|number| (1..=24 * 60).contains(number));
-            minutes = within.ok_or_else(|| format!("`{number}` is not a number of minutes up to a day's."))?;
+            minutes =
+                within.ok_or_else(|| format!("`{number}` is not a number of minutes up to a day's."))?;
         } else {
             named.push(*word);
         }

@@ -30,8 +30,16 @@ pub const STEPS: &[Step] = &[
         about: "the npm package type-checks, builds and passes its tests",
         run: || whole(frontend::test_package()),
     },
-    Step { name: "ui", about: "the demo's page builds and passes its tests", run: || whole(frontend::test_page()) },
-    Step { name: "clippy", about: "clippy, with every warning an error, also as in a release", run: || whole(clippy()) },
+    Step {
+        name: "ui",
+        about: "the demo's page builds and passes its tests",
+        run: || whole(frontend::test_page()),
+    },
+    Step {
+        name: "clippy",
+        about: "clippy, with every warning an error, also as in a release",
+        run: || whole(clippy()),
+    },
     Step {
         name: "deny",
         about: "licences, bans, sources and advisories of all dependencies; both lock files are up to date",

@@ -57,25 +57,39 @@ async fn d1_d9_d10_a_hostile_page_gets_no_token_and_changes_nothing() {
         let outcomes = outcomes.as_array().expect("a list");
         assert!(outcomes.len() >= 3, "{command} was tried: {outcomes:?}");
         if GRANTED.contains(&&**command) {
-            assert!(outcomes.iter().any(|outcome| outcome["ok"] == true), "{command} is granted: {outcomes:?}");
+            assert!(
+                outcomes.iter().any(|outcome| outcome["ok"] == true),
+                "{command} is granted: {outcomes:?}"
+            );
             for outcome in outcomes.iter().filter(|outcome| outcome["ok"] == true) {
                 let fields: BTreeSet<_> = outcome["answer"].as_object().expect("a session").keys().collect();
                 assert!(fields.iter().all(|field| FIELDS.contains(&&***field)), "{command}: {fields:?}");
             }
             for outcome in outcomes.iter().filter(|outcome| outcome["ok"] == false) {
-                assert!(outcome["answer"]["kind"].is_string(), "{command} answers by a typed error: {outcome}");
+                assert!(
+                    outcome["answer"]["kind"].is_string(),
+                    "{command} answers by a typed error: {outcome}"
+                );
             }
         } else {
             assert!(outcomes.iter().all(|outcome| outcome["ok"] == false), "{command}: {outcomes:?}");
         }
     }
-    let events: Vec<_> = loot["heard"].as_array().expect("a list").iter().filter(|heard| heard["payload"].is_object()).collect();
+    let events: Vec<_> = loot["heard"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|heard| heard["payload"].is_object())
+        .collect();
     assert!(!events.is_empty(), "it hears of changes: its own forgeries at the least");
     for frame in ["about:blank", "srcdoc", "another page of the app", "the IPC itself"] {
         let inside = &loot["frames"][frame]["answer"];
         assert_ne!(inside["token"]["ok"], json!(true), "a frame is no better: {inside}");
     }
-    assert!(loot["overheard"].as_array().is_some_and(|overheard| overheard.len() > 50), "its patches see its own calls");
+    assert!(
+        loot["overheard"].as_array().is_some_and(|overheard| overheard.len() > 50),
+        "its patches see its own calls"
+    );
 
     // What it made the app do. A session asks at most this often, whoever wants what (requirement D9).
     let made = stage.control().requests().len() - requests_before;
@@ -104,7 +118,10 @@ async fn d1_script_in_a_page_that_may_have_the_session_token_never_has_the_refre
     bring_in(&app).await;
     app.run("window.attack().then((loot) => { window.loot = loot; })", vec![]).await;
     let loot = eventually("the attack is over", ATTACK_BOUND, async || {
-        match app.run("return window.loot === undefined ? null : JSON.parse(JSON.stringify(window.loot))", vec![]).await {
+        match app
+            .run("return window.loot === undefined ? null : JSON.parse(JSON.stringify(window.loot))", vec![])
+            .await
+        {
             Value::Null => Err("not yet"),
             loot => Ok(loot),
         }
@@ -112,7 +129,8 @@ async fn d1_script_in_a_page_that_may_have_the_session_token_never_has_the_refre
     .await;
 
     let now = stage.control().tokens(stage.session_id()).expect("the session is there");
-    let got = only("session token", [&issued.session_token, &now.session_token]).find(loot.to_string().as_bytes());
+    let got =
+        only("session token", [&issued.session_token, &now.session_token]).find(loot.to_string().as_bytes());
     assert!(!got.is_empty(), "the permission is good for something");
     let mut refresh = Secrets::default();
     for token in [&issued.refresh_token, &now.refresh_token] {
