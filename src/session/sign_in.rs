@@ -213,7 +213,12 @@ impl Inner {
         self.log_signed_in(record.started_at);
         self.outlive_logout(record.started_at);
         self.vault.bulletin().post(&kept(&record));
-        let stored = self.vault.commit(self.guard(generation), Expect::Anything, record.clone()).await;
+        let stored = match self.vault.commit(self.guard(generation), Expect::Anything, record.clone()).await {
+            Ok(Commit::Conflict(_)) => Err(StoreError::Unavailable(
+                "it answered so late that another process had signed somebody in by then",
+            )),
+            stored => stored,
+        };
         if !self.adopt_sign_in(generation, &record, verified, stored) {
             // A logout or another sign-in came between the write and here; its erase may have come before our write.
             self.revoke_dropped(&record).await;

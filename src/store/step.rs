@@ -14,7 +14,7 @@ pub(crate) enum Stored {
 /// What must stand in the entry for a commit to go ahead.
 #[derive(Clone, Debug)]
 pub(crate) enum Expect {
-    /// Anything: a new sign-in replaces whatever was there.
+    /// Anything: a new sign-in replaces whatever was there, unless it comes late.
     Anything,
     /// Nothing that another process began later, and no later rotation of this: a sign-in that could not be stored when
     /// it was new.
@@ -29,6 +29,18 @@ pub(crate) enum Expect {
 }
 
 impl Expect {
+    /// What must stand there if `record` comes late.
+    pub(super) fn when_late(self, record: &SessionRecord) -> Self {
+        match self {
+            Self::Anything => Self::NotAfter {
+                started_at: record.started_at,
+                sign_in: record.sign_in.clone(),
+                rotation: record.rotation,
+            },
+            expect => expect,
+        }
+    }
+
     pub(super) fn allows(&self, stored: &Stored, record: &SessionRecord) -> bool {
         match (self, stored) {
             (Self::Anything, _) | (Self::NotAfter { .. }, Stored::Nothing) => true,

@@ -18,9 +18,13 @@ use super::{
     outbox::{self, Revocation},
     record::{SessionRecord, Unreadable},
     step::{Commit, Erase, Expect, Stored},
-    worker::{StoreWorker, Urgency},
+    worker::{STORE_TIMEOUT, StoreWorker, Urgency},
 };
-use crate::{clock::Timestamp, generation::GenerationGuard, secret::SessionId};
+use crate::{
+    clock::{Stopwatch, Timestamp},
+    generation::GenerationGuard,
+    secret::SessionId,
+};
 
 /// How long a step waits for another process to finish its own: a thousand times what one takes.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -70,10 +74,17 @@ impl Vault {
         record: Arc<SessionRecord>,
     ) -> Result<Commit, StoreError> {
         let (lock, bulletin) = (self.lock.clone(), self.bulletin.clone());
-        self.worker
+        let (waiting, asked) = (Arc::new(()), Stopwatch::start());
+        let still_waiting = Arc::downgrade(&waiting);
+        let outcome = self
+            .worker
             .run(Urgency::CanWait, move |store| {
                 let _lock = Lock::take(lock.as_deref())?;
                 let stored = read(store)?;
+                // A sign-in replaces whatever there is when it is brought. If the keychain held it up for longer than anybody waits, or
+                // this process was stopped, somebody may have signed in since, whom it does not replace.
+                let late = still_waiting.strong_count() == 0 || asked.elapsed() > STORE_TIMEOUT;
+                let expect = if late { expect.when_late(&record) } else { expect };
                 if !expect.allows(&stored, &record) {
                     return Ok(Commit::Conflict(stored));
                 }
@@ -99,7 +110,9 @@ impl Vault {
                     _ => Err(StoreError::Failed("it did not keep what was written")),
                 }
             })
-            .await
+            .await;
+        drop(waiting);
+        outcome
     }
 
     /// Ends a session in the keychain: first notes the revocation, then erases the entry, so that a crash between
@@ -304,7 +317,7 @@ mod tests {
     use crate::store::{
         MemoryStore,
         record::{SignInId, tests::sample},
-        worker::tests::worker,
+        worker::tests::{Gate, GatedStore, worker},
     };
 
     fn vault(store: &MemoryStore) -> Vault {
@@ -324,6 +337,31 @@ mod tests {
         let outcome = vault(&store).commit(guard(0), Expect::Anything, Arc::new(sample())).await;
         assert_eq!(outcome, Ok(Commit::Superseded));
         assert!(store.peek(Slot::Session).is_none());
+    }
+
+    // Time is paused, so the bound passes at once while the keychain's thread stands at the gate.
+    #[tokio::test(start_paused = true)]
+    async fn b12_a_sign_in_that_nobody_waits_for_any_more_replaces_no_later_one() {
+        for (began, replaced) in [(-1, true), (1, false)] {
+            let (store, gate) = (MemoryStore::new(), Gate::default());
+            let vault = Vault::new(worker(GatedStore::maker(&store, &gate)), None, Bulletin::default());
+            let ours = Arc::new(sample());
+            let outcome = vault.commit(guard(1), Expect::Anything, ours.clone()).await;
+            assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+
+            let other = SessionRecord {
+                sign_in: SignInId::named("another"),
+                started_at: ours.started_at.shifted(began),
+                ..sample()
+            };
+            store.plant(Slot::Session, &other.to_bytes());
+            GatedStore::open(&gate);
+            tokio::time::resume();
+            let there = vault.read(Urgency::MustHappen).await;
+            let expected = if replaced { (*ours).clone() } else { other };
+            assert_eq!(there, Ok(Stored::Session(Box::new(expected))), "began {began} ms apart");
+            tokio::time::pause();
+        }
     }
 
     #[tokio::test]

@@ -166,12 +166,25 @@ pub(crate) mod tests {
 
     /// A store whose calls wait until the test opens the gate: what an unlock prompt does.
     #[derive(Debug)]
-    struct GatedStore {
+    pub(crate) struct GatedStore {
         inner: MemoryStore,
-        gate: Arc<(Mutex<bool>, std::sync::Condvar)>,
+        gate: Gate,
     }
 
+    /// Opened by setting it to true.
+    pub(crate) type Gate = Arc<(Mutex<bool>, std::sync::Condvar)>;
+
     impl GatedStore {
+        pub(crate) fn maker(inner: &MemoryStore, gate: &Gate) -> MakeStore {
+            let (inner, gate) = (inner.clone(), gate.clone());
+            Box::new(move || Box::new(Self { inner: inner.clone(), gate: gate.clone() }))
+        }
+
+        pub(crate) fn open(gate: &Gate) {
+            *gate.0.lock().unwrap() = true;
+            gate.1.notify_all();
+        }
+
         fn wait(&self) {
             let (open, changed) = &*self.gate;
             drop(changed.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
@@ -203,11 +216,8 @@ pub(crate) mod tests {
     #[tokio::test(start_paused = true)]
     async fn a8_a_hung_store_is_unavailable_within_the_bound_and_order_survives_the_hang() {
         let inner = MemoryStore::new();
-        let gate = Arc::new((Mutex::new(false), std::sync::Condvar::new()));
-        let worker = worker({
-            let (inner, gate) = (inner.clone(), gate.clone());
-            Box::new(move || Box::new(GatedStore { inner: inner.clone(), gate: gate.clone() }))
-        });
+        let gate = Gate::default();
+        let worker = worker(GatedStore::maker(&inner, &gate));
         let write = worker.run(Urgency::CanWait, |s| s.write(Slot::Session, b"late")).await;
         assert!(matches!(write, Err(StoreError::Unavailable(_))), "{write:?}");
         let read = worker.run(Urgency::CanWait, |s| s.read(Slot::Session)).await;
@@ -215,8 +225,7 @@ pub(crate) mod tests {
         let erase = worker.run(Urgency::MustHappen, |s| s.erase(Slot::Session)).await;
         assert!(matches!(erase, Err(StoreError::Unavailable(_))), "{erase:?}");
 
-        *gate.0.lock().unwrap() = true;
-        gate.1.notify_all();
+        GatedStore::open(&gate);
         tokio::time::resume();
         let last = worker.run(Urgency::MustHappen, |s| s.read(Slot::Session)).await;
         assert_eq!(last, Ok(None), "the erase came after the write that hung before it");
