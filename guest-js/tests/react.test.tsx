@@ -152,7 +152,7 @@ test("a rejected get_session is shown, and a click asks again", async () => {
   assert.equal(page.root.textContent, "active");
 });
 
-test("a change in the middle of a concurrent render tears nothing", async () => {
+test("a change in the middle of a concurrent render tears nothing", { timeout: 30_000 }, async () => {
   const core = new ChangingCore("active");
   const page = openDocument(core.answer);
   let rendered = 0;
