@@ -1,77 +1,84 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 
 import ts from "typescript";
 
-const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
+import { root } from "./support/bundle.js";
 
 /** What the examples take from the page around them. */
 const SURROUNDINGS = "declare const OTPless: new (callback: (event: any) => void) => object;";
+
+/** What each entry of the package exports, types left out, and how many documented names it has at least. */
+const entries: Record<string, { file: string; values: string[]; documented: number }> = {
+  ".": {
+    file: "index",
+    values: [
+      "OtplessError",
+      "diagnostics",
+      "getSession",
+      "getSessionToken",
+      "isOtplessError",
+      "logout",
+      "onSessionChange",
+      "recordActivity",
+      "refreshSession",
+      "sessionDetails",
+      "startSession",
+      "trackActivity",
+      "verifySession",
+    ],
+    documented: 29,
+  },
+  "./react": { file: "react", values: ["SessionProvider", "useSession"], documented: 5 },
+  "./vue": { file: "vue", values: ["useSession"], documented: 2 },
+  "./svelte": { file: "svelte", values: ["sessionState"], documented: 3 },
+};
 
 const options: ts.CompilerOptions = {
   target: ts.ScriptTarget.ES2022,
   module: ts.ModuleKind.NodeNext,
   lib: ["lib.es2022.d.ts", "lib.esnext.disposable.d.ts", "lib.dom.d.ts"],
   types: [],
+  jsx: ts.JsxEmit.ReactJSX,
   strict: true,
   noEmit: true,
 };
 
 interface Export {
   name: string;
-  examples: string[];
+  examples: Example[];
 }
 
-function documentedExports(): Export[] {
-  const entry = join(root, "dist/index.d.ts");
+interface Example {
+  language: string;
+  code: string;
+}
+
+function documentedExports(file: string): Export[] {
+  const entry = join(root, "dist", `${file}.d.ts`);
   const program = ts.createProgram([entry], options);
   const checker = program.getTypeChecker();
   const source = program.getSourceFile(entry);
   const module = source && checker.getSymbolAtLocation(source);
-  assert.ok(module, "dist/index.d.ts is missing: run `npm run build`");
+  assert.ok(module, `dist/${file}.d.ts is missing: run \`npm run build\``);
   return checker.getExportsOfModule(module).map((symbol) => ({
     name: symbol.name,
-    examples: checker
-      .getAliasedSymbol(symbol)
+    examples: (symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol)
       .getJsDocTags(checker)
       .filter(({ name }) => name === "example")
-      .map(({ text }) => ts.displayPartsToString(text).replace(/^```ts\n|\n```$/g, "")),
+      .map(({ text }) => example(ts.displayPartsToString(text))),
   }));
 }
 
-test("the package exports these names and no others", async () => {
-  const { name } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { name: string };
-  const exported = (await import(name)) as object;
-  assert.deepEqual(Object.keys(exported).sort(), [
-    "OtplessError",
-    "diagnostics",
-    "getSession",
-    "getSessionToken",
-    "isOtplessError",
-    "logout",
-    "onSessionChange",
-    "recordActivity",
-    "refreshSession",
-    "sessionDetails",
-    "startSession",
-    "trackActivity",
-    "verifySession",
-  ]);
-});
+function example(text: string): Example {
+  const [, language = "", code = ""] = /^```(tsx?)\n([^]*)\n```$/.exec(text) ?? [];
+  return { language, code };
+}
 
-test("every export has an example that compiles", () => {
-  const documented = documentedExports();
-  assert.ok(documented.length > 20, `only ${documented.length} exports were found`);
-  const files = new Map<string, string>();
-  for (const [index, { name, examples }] of documented.entries()) {
-    assert.equal(examples.length, 1, `${name} has ${examples.length} examples`);
-    files.set(join(root, "examples", `${index}-${name}.ts`), `${examples[0]}\n`);
-  }
-  files.set(join(root, "examples", "surroundings.d.ts"), SURROUNDINGS);
-
+/** What TypeScript has to say about files that are nowhere but here. */
+function problems(files: Map<string, string>, options: ts.CompilerOptions): string[] {
   const host = ts.createCompilerHost(options);
   const { getSourceFile, fileExists, readFile } = host;
   host.fileExists = (path) => files.has(path) || fileExists(path);
@@ -83,9 +90,71 @@ test("every export has an example that compiles", () => {
       : ts.createSourceFile(path, text, languageVersion);
   };
   const program = ts.createProgram([...files.keys()], options, host);
-  const problems = ts.getPreEmitDiagnostics(program).map((problem) => {
+  return ts.getPreEmitDiagnostics(program).map((problem) => {
     const text = ts.flattenDiagnosticMessageText(problem.messageText, "\n");
     return `${problem.file?.fileName ?? ""}: ${text}`;
   });
-  assert.deepEqual(problems, []);
+}
+
+test("the package has these entries and no others", async () => {
+  const { exports } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { exports: object };
+  assert.deepEqual(Object.keys(exports), [...Object.keys(entries), "./package.json"]);
 });
+
+for (const [entry, { file, values, documented }] of Object.entries(entries)) {
+  const name = `tauri-plugin-otpless-api${entry.slice(1)}`;
+
+  test(`${name} exports these names and no others`, async () => {
+    const exported = (await import(name)) as object;
+    assert.deepEqual(Object.keys(exported).sort(), values);
+  });
+
+  test(`every export of ${name} has an example that compiles`, () => {
+    const all = documentedExports(file);
+    assert.ok(all.length >= documented, `only ${all.length} exports were found`);
+    const files = new Map<string, string>();
+    for (const [index, { name, examples }] of all.entries()) {
+      assert.equal(examples.length, 1, `${name} has ${examples.length} examples`);
+      for (const { language, code } of examples) {
+        assert.ok(code, `the example of ${name} is not a block of ts or tsx`);
+        files.set(join(root, "examples", `${index}-${name}.${language}`), `${code}\nexport {};\n`);
+      }
+    }
+    files.set(join(root, "examples", "surroundings.d.ts"), SURROUNDINGS);
+    assert.deepEqual(problems(files, options), []);
+  });
+}
+
+/** An app that uses all of the package. */
+const CONSUMER = `
+  import { getSession, type Session } from "tauri-plugin-otpless-api";
+  import { useSession as useReactSession, SessionProvider, type SessionState } from "tauri-plugin-otpless-api/react";
+  import { sessionState } from "tauri-plugin-otpless-api/svelte";
+  import { useSession as useVueSession } from "tauri-plugin-otpless-api/vue";
+
+  export const asked: Promise<Session> = getSession();
+  export function Page() {
+    const { isSignedIn, session, status } = useReactSession();
+    const word: "restoring" | "signedOut" | undefined = isSignedIn ? undefined : status;
+    return <SessionProvider trackActivity>{isSignedIn ? session.userId : word}</SessionProvider>;
+  }
+  export const userId: string | undefined = useVueSession().session.value?.userId;
+  export const stop: () => void = sessionState.subscribe((state: SessionState) => state.retry());
+
+  // @ts-expect-error -- a session that may be none has no fields
+  export const unsure = (state: SessionState) => state.session.userId;
+  // @ts-expect-error -- refs are read-only
+  useVueSession().status.value = "active";
+`;
+
+const resolutions: Record<string, ts.CompilerOptions> = {
+  bundler: { module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler },
+  node16: { module: ts.ModuleKind.Node16, moduleResolution: ts.ModuleResolutionKind.Node16 },
+};
+for (const [resolution, how] of Object.entries(resolutions)) {
+  test(`an app with moduleResolution ${resolution} compiles against every entry, as strictly as can be`, () => {
+    const files = new Map([[join(root, "examples", "app.tsx"), CONSUMER]]);
+    const strict = { exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, verbatimModuleSyntax: true };
+    assert.deepEqual(problems(files, { ...options, ...strict, ...how }), []);
+  });
+}
