@@ -6,6 +6,7 @@ import { test } from "node:test";
 import ts from "typescript";
 
 import { root } from "./support/bundle.js";
+import { options, problems } from "./support/types.js";
 
 /** What the examples take from the page around them. */
 const SURROUNDINGS = "declare const OTPless: new (callback: (event: any) => void) => object;";
@@ -34,16 +35,18 @@ const entries: Record<string, { file: string; values: string[]; documented: numb
   "./react": { file: "react", values: ["SessionProvider", "useSession"], documented: 5 },
   "./vue": { file: "vue", values: ["useSession"], documented: 2 },
   "./svelte": { file: "svelte", values: ["sessionState"], documented: 3 },
-};
-
-const options: ts.CompilerOptions = {
-  target: ts.ScriptTarget.ES2022,
-  module: ts.ModuleKind.NodeNext,
-  lib: ["lib.es2022.d.ts", "lib.esnext.disposable.d.ts", "lib.dom.d.ts"],
-  types: [],
-  jsx: ts.JsxEmit.ReactJSX,
-  strict: true,
-  noEmit: true,
+  "./compat": {
+    file: "compat",
+    values: [
+      "OTPlessLogout",
+      "OTPlessVerifySession",
+      "captureSignIn",
+      "getActiveSession",
+      "initializeSessionManager",
+      "logout",
+    ],
+    documented: 11,
+  },
 };
 
 interface Export {
@@ -75,25 +78,6 @@ function documentedExports(file: string): Export[] {
 function example(text: string): Example {
   const [, language = "", code = ""] = /^```(tsx?)\n([^]*)\n```$/.exec(text) ?? [];
   return { language, code };
-}
-
-/** What TypeScript has to say about files that are nowhere but here. */
-function problems(files: Map<string, string>, options: ts.CompilerOptions): string[] {
-  const host = ts.createCompilerHost(options);
-  const { getSourceFile, fileExists, readFile } = host;
-  host.fileExists = (path) => files.has(path) || fileExists(path);
-  host.readFile = (path) => files.get(path) ?? readFile(path);
-  host.getSourceFile = (path, languageVersion, ...rest) => {
-    const text = files.get(path);
-    return text === undefined
-      ? getSourceFile(path, languageVersion, ...rest)
-      : ts.createSourceFile(path, text, languageVersion);
-  };
-  const program = ts.createProgram([...files.keys()], options, host);
-  return ts.getPreEmitDiagnostics(program).map((problem) => {
-    const text = ts.flattenDiagnosticMessageText(problem.messageText, "\n");
-    return `${problem.file?.fileName ?? ""}: ${text}`;
-  });
 }
 
 test("the package has these entries and no others", async () => {
@@ -128,6 +112,7 @@ for (const [entry, { file, values, documented }] of Object.entries(entries)) {
 /** An app that uses all of the package. */
 const CONSUMER = `
   import { getSession, type Session } from "tauri-plugin-otpless-api";
+  import { captureSignIn, getActiveSession, OTPlessVerifySession } from "tauri-plugin-otpless-api/compat";
   import { useSession as useReactSession, SessionProvider, type SessionState } from "tauri-plugin-otpless-api/react";
   import { sessionState } from "tauri-plugin-otpless-api/svelte";
   import { useSession as useVueSession } from "tauri-plugin-otpless-api/vue";
@@ -141,6 +126,16 @@ const CONSUMER = `
   export const userId: string | undefined = useVueSession().session.value?.userId;
   export const stop: () => void = sessionState.subscribe((state: SessionState) => state.retry());
 
+  export async function token(): Promise<string | undefined> {
+    const [web, native] = [await OTPlessVerifySession(), await getActiveSession()];
+    return web.success ? web.sessionToken : native.state === "active" ? native.sessionToken : undefined;
+  }
+  export const captured: Promise<Session | undefined> = captureSignIn({ responseType: "ONETAP", response: {} });
+
+  // @ts-expect-error -- the refresh token is never there
+  export const refreshToken = async (): Promise<string> => (await OTPlessVerifySession()).refreshToken;
+  // @ts-expect-error -- what the ONETAP event has in it is not the event
+  void captureSignIn({ sessionInfo: {} });
   // @ts-expect-error -- a session that may be none has no fields
   export const unsure = (state: SessionState) => state.session.userId;
   // @ts-expect-error -- refs are read-only

@@ -69,7 +69,12 @@ for (const strict of [false, true]) {
   test(`a component shows every change${strict ? " in StrictMode" : ""}, and the page listens while it is mounted`, async () => {
     const core = new ChangingCore("active");
     const page = openDocument(core.answer);
-    const root = await render(page.root, <Mode><Status /></Mode>);
+    const root = await render(
+      page.root,
+      <Mode>
+        <Status />
+      </Mode>,
+    );
     assert.equal(page.root.textContent, "active true 1 ");
     await act(() => core.change("stale"));
     assert.equal(page.root.textContent, "stale true 2 ");
@@ -103,7 +108,10 @@ test("however many components mount, the page listens once and they render once 
     renders += 1;
     return useSession().status;
   };
-  await render(page.root, Array.from({ length: 50 }, (_, index) => <Counted key={index} />));
+  await render(
+    page.root,
+    Array.from({ length: 50 }, (_, index) => <Counted key={index} />),
+  );
   assert.equal(page.root.textContent, "active".repeat(50));
   assert.deepEqual([page.count(LISTEN), page.count(GET)], [1, 1]);
   renders = 0;
@@ -169,7 +177,7 @@ test("a change in the middle of a concurrent render tears nothing", async () => 
     const { status } = useSession();
     rendered += 1;
     // Longer than React renders before it lets others run.
-    for (const start = performance.now(); performance.now() - start < 8; ) {
+    for (const start = performance.now(); performance.now() - start < 8;) {
       Math.sqrt(start);
     }
     return <i>{status}</i>;
@@ -234,7 +242,11 @@ test("d10 a forged event changes nothing on the page", async () => {
 
 test("what was rendered on a server is taken over without a mismatch and then shows the session", async () => {
   const core = new ChangingCore("active");
-  const app = <SessionProvider trackActivity><Status /></SessionProvider>;
+  const app = (
+    <SessionProvider trackActivity>
+      <Status />
+    </SessionProvider>
+  );
   const page = openDocument(core.answer);
   page.root.innerHTML = renderToString(app);
   assert.equal(page.root.textContent, "restoring false  ");
@@ -251,7 +263,12 @@ test("what was rendered on a server is taken over without a mismatch and then sh
 test("the provider keeps the watch while components come and go", async () => {
   const core = new ChangingCore("active");
   const page = openDocument(core.answer);
-  const root = await render(page.root, <SessionProvider><Status /></SessionProvider>);
+  const root = await render(
+    page.root,
+    <SessionProvider>
+      <Status />
+    </SessionProvider>,
+  );
   await rerender(root, <SessionProvider>nobody asks</SessionProvider>);
   assert.equal(page.root.textContent, "nobody asks");
   await act(() => core.change("stale"));
@@ -260,7 +277,12 @@ test("the provider keeps the watch while components come and go", async () => {
     seen.push(useSession().status);
     return null;
   };
-  await rerender(root, <SessionProvider><Seen /></SessionProvider>);
+  await rerender(
+    root,
+    <SessionProvider>
+      <Seen />
+    </SessionProvider>,
+  );
   assert.deepEqual(seen, ["stale"]);
   assert.deepEqual([page.count(LISTEN), page.count(UNLISTEN)], [1, 0]);
   await rerender(root, null);
@@ -288,7 +310,12 @@ test("the provider tracks activity only if it is told to, and only while it is m
   assert.equal(await press(), 1);
   await rerender(root, <SessionProvider trackActivity={false} />);
   assert.equal(await press(), 0);
-  await rerender(root, <StrictMode><SessionProvider trackActivity /></StrictMode>);
+  await rerender(
+    root,
+    <StrictMode>
+      <SessionProvider trackActivity />
+    </StrictMode>,
+  );
   assert.equal(await press(), 1);
   await rerender(root, null);
   assert.equal(await press(), 0);

@@ -17,7 +17,11 @@ test("React renders restoring on a server and asks nobody", async () => {
     const { status, isSignedIn, session, error } = useSession();
     return [status, isSignedIn, session, error].join();
   };
-  const app = <SessionProvider trackActivity><Status /></SessionProvider>;
+  const app = (
+    <SessionProvider trackActivity>
+      <Status />
+    </SessionProvider>
+  );
   assert.equal(renderReact(app), "restoring,false,,");
   await settled();
   assert.equal(renderReact(app), "restoring,false,,");

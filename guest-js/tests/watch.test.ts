@@ -120,7 +120,10 @@ test("a listener that comes in the moment in which the last one goes finds every
   assert.deepEqual([page.count(LISTEN), page.count(UNLISTEN), page.count(GET)], [1, 0, 1]);
   assert.equal(watch.state.status, "active");
   await core.change("signedOut");
-  assert.deepEqual(states.map(({ status }) => status), ["signedOut"]);
+  assert.deepEqual(
+    states.map(({ status }) => status),
+    ["signedOut"],
+  );
 });
 
 test("what nobody has watched is not believed: a new watch begins with restoring", async () => {
@@ -133,7 +136,10 @@ test("what nobody has watched is not believed: a new watch begins with restoring
   const states = recorded();
   assert.equal(watch.state.status, "restoring");
   await settled();
-  assert.deepEqual(states.map(({ status }) => status), ["active"]);
+  assert.deepEqual(
+    states.map(({ status }) => status),
+    ["active"],
+  );
   assert.equal(page.count(LISTEN), 2);
 });
 
@@ -247,7 +253,10 @@ test("a retry that fails says so again, and nothing is an unhandled rejection", 
   await settled();
   watch.state.retry();
   await settled();
-  assert.deepEqual(states.map(({ error }) => error?.kind), ["network", undefined, "network"]);
+  assert.deepEqual(
+    states.map(({ error }) => error?.kind),
+    ["network", undefined, "network"],
+  );
   assert.deepEqual(rejections, []);
 });
 
@@ -329,7 +338,10 @@ test("an exception of one listener shows as uncaught and keeps nothing from the 
   const states = recorded();
   await settled();
   await core.change("signedOut");
-  assert.deepEqual(states.map(({ status }) => status), ["active", "signedOut"]);
+  assert.deepEqual(
+    states.map(({ status }) => status),
+    ["active", "signedOut"],
+  );
   assert.deepEqual(thrown, [broken, broken]);
 });
 

@@ -7,6 +7,8 @@ const window = newWindow();
 for (const name of [
   "document",
   "navigator",
+  "history",
+  "location",
   "Node",
   "Text",
   "Comment",

@@ -20,7 +20,6 @@ export type Modules = Record<string, string>;
 
 /** A component of Svelte 5, compiled and ready to be mounted. */
 export async function component(name: string, source: string, modules: Modules = {}): Promise<Mount> {
-  const { js } = compile(source, { generate: "client", dev: true, name: "Component", filename: `${name}.svelte` });
   const { mount } = await load<{ mount: Mount }>(
     name,
     `import { flushSync, mount as mountComponent, unmount } from "svelte";
@@ -30,14 +29,21 @@ export async function component(name: string, source: string, modules: Modules =
        flushSync();
        return { destroy: () => void unmount(mounted) };
      }`,
-    { plugins: [provided({ ...modules, component: js.code })], external: OURS },
+    { plugins: [provided({ ...modules, component: compiled(name, source) })], external: OURS },
   );
   return mount;
 }
 
+/** The module of a component of Svelte 5. */
+export function compiled(name: string, source: string): string {
+  return compile(source, { generate: "client", dev: true, name: "Component", filename: `${name}.svelte` }).js.code;
+}
+
 /** A component of Svelte 4. */
 export async function component4(name: string, source: string): Promise<Mount> {
-  const { compile } = (await import(SVELTE_4)) as { compile(source: string, options: object): { js: { code: string } } };
+  const { compile } = (await import(SVELTE_4)) as {
+    compile(source: string, options: object): { js: { code: string } };
+  };
   const { js } = compile(source, { generate: "dom", dev: true, name: "Component", filename: `${name}.svelte` });
   const { mount } = await load<{ mount: Mount }>(
     name,
