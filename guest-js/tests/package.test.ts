@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -59,11 +60,14 @@ interface Example {
   code: string;
 }
 
+const program = ts.createProgram(
+  Object.values(entries).map(({ file }) => join(root, "dist", `${file}.d.ts`)),
+  { ...options, skipLibCheck: true },
+);
+
 function documentedExports(file: string): Export[] {
-  const entry = join(root, "dist", `${file}.d.ts`);
-  const program = ts.createProgram([entry], options);
   const checker = program.getTypeChecker();
-  const source = program.getSourceFile(entry);
+  const source = program.getSourceFile(join(root, "dist", `${file}.d.ts`));
   const module = source && checker.getSymbolAtLocation(source);
   assert.ok(module, `dist/${file}.d.ts is missing: run \`npm run build\``);
   return checker.getExportsOfModule(module).map((symbol) => ({
@@ -73,6 +77,13 @@ function documentedExports(file: string): Export[] {
       .filter(({ name }) => name === "example")
       .map(({ text }) => example(ts.displayPartsToString(text))),
   }));
+}
+
+/** The example at the top of an entry. */
+function ownExample(file: string): Example[] {
+  const source = readFileSync(join(root, "src", `${file}.ts`), "utf8");
+  const [, text = ""] = /@example\n([^]*?)\n \*\n \* @packageDocumentation/.exec(source) ?? [];
+  return [example(text.replaceAll(/^ \* ?/gm, ""))];
 }
 
 function example(text: string): Example {
@@ -93,21 +104,28 @@ for (const [entry, { file, values, documented }] of Object.entries(entries)) {
     assert.deepEqual(Object.keys(exported).sort(), values);
   });
 
-  test(`every export of ${name} has an example that compiles`, () => {
+  test(`${name} and every export of it have an example`, () => {
     const all = documentedExports(file);
     assert.ok(all.length >= documented, `only ${all.length} exports were found`);
-    const files = new Map<string, string>();
-    for (const [index, { name, examples }] of all.entries()) {
+    for (const { name, examples } of [...all, { name: entry, examples: ownExample(file) }]) {
       assert.equal(examples.length, 1, `${name} has ${examples.length} examples`);
-      for (const { language, code } of examples) {
-        assert.ok(code, `the example of ${name} is not a block of ts or tsx`);
-        files.set(join(root, "examples", `${index}-${name}.${language}`), `${code}\nexport {};\n`);
-      }
+      assert.ok(examples[0]?.code, `the example of ${name} is not a block of ts or tsx`);
     }
-    files.set(join(root, "examples", "surroundings.d.ts"), SURROUNDINGS);
-    assert.deepEqual(problems(files, options), []);
   });
 }
+
+test("every example compiles", () => {
+  const files = new Map([[join(root, "examples", "surroundings.d.ts"), SURROUNDINGS]]);
+  for (const { file } of Object.values(entries)) {
+    for (const { name, examples } of [...documentedExports(file), { name: "", examples: ownExample(file) }]) {
+      for (const { language, code } of examples) {
+        files.set(join(root, "examples", file, `${files.size}-${name}.${language}`), `${code}\nexport {};\n`);
+      }
+    }
+  }
+  assert.ok(files.size > 55, `only ${files.size} examples were found`);
+  assert.deepEqual(problems(files, { ...options, skipLibCheck: true }), []);
+});
 
 /** An app that uses all of the package. */
 const CONSUMER = `
