@@ -6,7 +6,7 @@ import { emit } from "@tauri-apps/api/event";
 import type { Session, SessionStatus } from "../src/index.js";
 import { watch, type SessionState } from "../src/watch.js";
 import { CHANGED, ChangingCore, GET, heldCore } from "./support/core.js";
-import { closePage, openPage, settled } from "./support/page.js";
+import { closePage, gate, openPage, settled } from "./support/page.js";
 import { change, offline, session } from "./support/values.js";
 
 const LISTEN = "plugin:event|listen";
@@ -167,6 +167,21 @@ test("the answer to a question of a watch that has ended changes nothing", async
   requests[0]?.open(session(6));
   await settled();
   assert.deepEqual(states.map(revision), [5]);
+});
+
+test("a watch that has ended says nothing any more, not even that Tauri refuses to listen", async () => {
+  const listening = [gate<number>(), gate<number>()];
+  const held = [...listening];
+  openPage((command) => (command === LISTEN ? held.shift()?.promise : session(1)), { shouldMockEvents: false });
+  subscribe()();
+  await settled();
+  subscribe();
+  listening[1]?.open(1);
+  await settled();
+  assert.equal(watch.state.status, "active");
+  listening[0]?.fail("Command plugin:event|listen not allowed by ACL");
+  await settled();
+  assert.deepEqual([watch.state.status, watch.state.error], ["active", undefined]);
 });
 
 test("a state is one object until the next", async () => {
