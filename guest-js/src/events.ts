@@ -146,7 +146,7 @@ function revisionOf(payload: unknown): number {
 }
 
 /** An exception of the app's own function must show as one, and must not end the subscription. */
-function callOutside(run: () => void): void {
+export function callOutside(run: () => void): void {
   try {
     run();
   } catch (exception) {

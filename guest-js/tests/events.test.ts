@@ -4,26 +4,14 @@ import { afterEach, test } from "node:test";
 import { emit } from "@tauri-apps/api/event";
 
 import { onSessionChange, OtplessError, type Session } from "../src/index.js";
-import { closePage, gate, openPage, runCallback, settled, type Gate } from "./support/page.js";
+import { heldCore } from "./support/core.js";
+import { closePage, openPage, runCallback, settled } from "./support/page.js";
 import { change, offline, session } from "./support/values.js";
 
 const CHANGED = "otpless://session-changed";
 const GET = "plugin:otpless|get_session";
 
 afterEach(closePage);
-
-/** A core that holds every answer back until the test gives it. */
-function heldCore(): { requests: Gate<Session>[]; answer: () => Promise<Session> } {
-  const requests: Gate<Session>[] = [];
-  return {
-    requests,
-    answer: () => {
-      const request = gate<Session>();
-      requests.push(request);
-      return request.promise;
-    },
-  };
-}
 
 function collector(): { revisions: number[]; collect: (session: Session) => void } {
   const revisions: number[] = [];

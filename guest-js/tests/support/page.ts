@@ -22,9 +22,15 @@ export interface Page {
   count(command: string): number;
 }
 
-/** Opens a page whose calls are answered by `core`; events are Tauri's own mock unless `core` is to see them. */
-export function openPage(core: Core, { shouldMockEvents = true } = {}): Page {
-  const { window } = new JSDOM("<!doctype html><body><button>press me</button>", { url: "tauri://localhost" });
+interface PageOptions {
+  /** Whether events are Tauri's own mock; otherwise `core` sees them. */
+  shouldMockEvents?: boolean;
+  /** A window that is there already; see `document.ts`. */
+  window?: DOMWindow;
+}
+
+/** Opens a page whose calls are answered by `core`. */
+export function openPage(core: Core, { shouldMockEvents = true, window = newWindow() }: PageOptions = {}): Page {
   globalThis.window = window as unknown as Window & typeof globalThis;
   mockIPC(core, { shouldMockEvents });
 
@@ -36,6 +42,12 @@ export function openPage(core: Core, { shouldMockEvents = true } = {}): Page {
     return invoke(command, args, options);
   };
   return { window, calls, count: (command) => calls.filter((call) => call.command === command).length };
+}
+
+/** A window with a button in it. */
+export function newWindow(): DOMWindow {
+  const page = "<!doctype html><body><button>press me</button>";
+  return new JSDOM(page, { url: "tauri://localhost", pretendToBeVisual: true }).window;
 }
 
 /** Leaves no window behind: what runs next is a server for all it knows. */
