@@ -103,25 +103,6 @@ impl Clock for SystemClock {
     }
 }
 
-/// The machine's own time since a moment, by whichever of its clocks says more: one stands still in a sleep, the other may
-/// be set.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stopwatch {
-    monotonic: Instant,
-    wall: SystemTime,
-}
-
-impl Stopwatch {
-    pub(crate) fn start() -> Self {
-        Self { monotonic: Instant::now(), wall: SystemTime::now() }
-    }
-
-    /// Endless, if the clock was set back.
-    pub(crate) fn elapsed(self) -> Duration {
-        self.wall.elapsed().map_or(Duration::MAX, |by_wall| by_wall.max(self.monotonic.elapsed()))
-    }
-}
-
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "ios"))]
 mod platform {
     use std::time::{Duration, Instant};

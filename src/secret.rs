@@ -116,6 +116,8 @@ mod tests {
     static_assertions::assert_not_impl_any!(RefreshToken: serde::Serialize, std::fmt::Display, AsRef<str>);
     static_assertions::assert_not_impl_any!(Tokens: serde::Serialize, std::fmt::Display);
     static_assertions::assert_not_impl_any!(crate::jwt::Claims: serde::Serialize, std::fmt::Display);
+    // B4: nor is there another way to make claims than to verify a token.
+    static_assertions::assert_not_impl_any!(crate::jwt::Claims: Default, serde::de::DeserializeOwned, From<serde_json::Value>);
     static_assertions::assert_not_impl_any!(crate::store::record::SessionRecord: serde::Serialize, std::fmt::Display);
     static_assertions::assert_not_impl_any!(crate::api::sign_in::SignIn: serde::Serialize, std::fmt::Display);
     static_assertions::assert_not_impl_any!(crate::api::Refreshed: serde::Serialize, std::fmt::Display);

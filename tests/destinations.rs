@@ -5,22 +5,25 @@ use std::{io::ErrorKind::WouldBlock, net::TcpListener, time::Duration};
 use otpless_local::{Fault, Operation};
 use tauri_plugin_otpless::{
     Error, ErrorKind,
-    engine::{ClientApi, Credentials, SessionApi},
+    engine::{Credentials, HttpClient, RelayApi, RelayHeaders, SessionApi},
 };
 
 use crate::support::Device;
 
 const ID: &str = "0123456789abcdef0123456789abcdef";
 
-async fn refused(api: &ClientApi, operation: Operation) -> Error {
+async fn refused(api: &dyn SessionApi, operation: Operation) -> Error {
     let outcome = match operation {
-        Operation::Authenticate => {
+        Operation::Authenticate | Operation::ValidateSession => {
             let credentials =
                 Credentials { session_id: &ID.into(), session_token: &"h.p.s".into(), state: None };
             api.authenticate(credentials).await.outcome.map(drop)
         }
-        Operation::Refresh => api.refresh(&"h.r.s".into(), None).await.outcome.map(drop),
-        Operation::Delete => api.revoke(&ID.into()).await.outcome,
+        Operation::Refresh | Operation::GetNewSessionToken => api.refresh(&"h.r.s".into(), None).await.outcome.map(drop),
+        Operation::GetSessionDetails => {
+            api.session_details(&ID.into()).expect("v1 has it").await.outcome.map(drop)
+        }
+        Operation::Delete | Operation::RevokeSession => api.revoke(&ID.into()).await.outcome,
         other => unreachable!("{other:?} is no call of the session API"),
     };
     outcome.expect_err("a redirect is no answer").error
@@ -29,7 +32,9 @@ async fn refused(api: &ClientApi, operation: Operation) -> Error {
 #[tokio::test(flavor = "multi_thread")]
 async fn e2_no_redirect_is_followed_whatever_the_call_and_wherever_it_leads() {
     let device = Device::new().await;
-    let api = device.api();
+    let headers = RelayHeaders::default().with("x-api-key", "canary-of-the-gateway");
+    let relay = RelayApi::new(HttpClient::new().expect("an HTTP client"), device.url(""), headers).expect("good headers");
+    let direct = device.api();
     let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a port");
     elsewhere.set_nonblocking(true).expect("a listener that can be asked");
     let address = elsewhere.local_addr().expect("an address");
@@ -39,11 +44,20 @@ async fn e2_no_redirect_is_followed_whatever_the_call_and_wherever_it_leads() {
         format!("{}/v4/session/elsewhere", device.otpless.url()),
         "/v4/session/elsewhere".to_owned(),
     ];
-    for operation in [Operation::Authenticate, Operation::Refresh, Operation::Delete] {
+    let calls: [(&dyn SessionApi, Operation); 7] = [
+        (&direct, Operation::Authenticate),
+        (&direct, Operation::Refresh),
+        (&direct, Operation::Delete),
+        (&relay, Operation::ValidateSession),
+        (&relay, Operation::GetNewSessionToken),
+        (&relay, Operation::GetSessionDetails),
+        (&relay, Operation::RevokeSession),
+    ];
+    for (api, operation) in calls {
         for status in [301, 302, 303, 307, 308] {
             for target in &targets {
                 device.control.fault(operation, Fault::Redirect(status, target.clone()), 1);
-                let error = refused(&api, operation).await;
+                let error = refused(api, operation).await;
                 let when = format!("{operation:?}, {status} to {target}: {error:?}");
                 assert_eq!(error.kind(), ErrorKind::Server, "{when}");
                 assert!(error.message().contains("redirect") && !error.message().contains("http:"), "{when}");

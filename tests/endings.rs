@@ -1,15 +1,16 @@
 //! Every way a session ends: by the user, by a deadline; and that it stays ended.
 
 use std::{
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, OnceLock},
     time::Duration,
 };
 
 use otpless_local::{Fault, Operation, SessionState};
 use tauri_plugin_otpless::{
     EndReason, ErrorKind, SessionStatus,
-    engine::{MemoryStore, SessionManager, SessionStore, Slot, StoreError},
+    engine::{ActivityLog, MemoryActivityLog, MemoryStore, SessionManager, SessionStore, Slot, StoreError},
 };
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::support::{Device, eventually};
@@ -95,6 +96,62 @@ async fn c11_a_logout_beats_the_refresh_that_is_in_flight() {
     assert!(device.store.peek(Slot::Session).is_none(), "the late answer was dropped");
     assert_eq!(app.current().status, SessionStatus::SignedOut);
     assert_eq!(app.current().end_reason, Some(EndReason::Logout));
+}
+
+/// What is remembered, and how many revocations the server was to be told of whenever something was.
+#[derive(Debug, Default)]
+struct Watching {
+    inner: MemoryActivityLog,
+    manager: OnceLock<SessionManager>,
+    pending: Mutex<Vec<usize>>,
+}
+
+impl ActivityLog for Watching {
+    fn get(&self, key: &str) -> Option<Value> {
+        self.inner.get(key)
+    }
+
+    fn put(&self, key: &str, value: Value) {
+        if let Some(manager) = self.manager.get() {
+            self.pending.lock().expect("no panic").push(manager.diagnostics().pending_revocations);
+        }
+        self.inner.put(key, value);
+    }
+}
+
+/// Rule 10: a process that is killed between the server's hearing of a logout and the notes of it would find its session again.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_the_server_hears_of_a_logout_only_after_it_is_noted_here() {
+    let device = Device::new().await;
+    let log = Arc::new(Watching::default());
+    let app = device.start_with_log(log.clone());
+    app.start_session(device.issue().web()).await.expect("the sign-in is accepted");
+    log.manager.set(SessionManager::clone(&app)).expect("set once");
+    app.logout().await;
+    let pending = log.pending.lock().expect("no panic").clone();
+    assert!(pending.len() >= 2 && pending[..2] == [0, 0], "which session, and that the user signed out: {pending:?}");
+    device.control.wait_for(Operation::Delete, 1).await;
+}
+
+/// Rule 2, also where the logout is another process's.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_logout_in_another_process_beats_the_sign_in_that_is_being_verified() {
+    let device = Device::new().await;
+    let (app, other) = (device.start(), device.start());
+    app.session().await;
+    other.session().await;
+    let gate = device.control.pause(Operation::Jwks);
+    let sign_in = tokio::spawn({
+        let (manager, result) = ((*app).clone(), device.issue().web());
+        async move { manager.start_session(result).await }
+    });
+    gate.held(1).await;
+    other.logout().await;
+    gate.release();
+    assert_eq!(sign_in.await.unwrap().unwrap_err().kind(), ErrorKind::SessionChanged);
+    assert!(device.store.peek(Slot::Session).is_none());
+    device.control.wait_for(Operation::Delete, 1).await;
+    assert_eq!(app.current().status, SessionStatus::SignedOut);
 }
 
 /// Rule 2.
@@ -216,8 +273,10 @@ async fn c8_a_deadline_holds_while_the_next_sign_in_is_being_stored() {
     );
 
     device.time_passes(30 * MINUTE);
-    let shown = app.current();
-    assert_eq!((shown.status, shown.end_reason), (SessionStatus::SignedOut, Some(EndReason::Inactive)));
+    app.look();
+    // Heard of, not asked for: asking would apply the deadline.
+    let shown = app.until_status(SessionStatus::SignedOut).await;
+    assert_eq!(shown.end_reason, Some(EndReason::Inactive));
 
     gate.set(false);
     let session =

@@ -445,3 +445,24 @@ async fn b8_a_refresh_that_hands_the_refresh_token_out_as_session_token_is_refus
     app.verify().await.unwrap();
     assert_eq!(app.session_token(Duration::ZERO).await.unwrap().token.expose(), issued.session_token);
 }
+
+/// B8: a refresh token that has not been seen before, where none came with it to compare it to.
+#[tokio::test(flavor = "multi_thread")]
+async fn b8_a_new_refresh_token_alone_in_the_place_of_a_session_token_is_refused() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    let mut claims = device.control.claims(&issued.session_id).expect("the session is there");
+    let (issued_at, session_life) = (claims["iat"].as_i64().expect("a time") + 1, 24 * 3600);
+    for (life, taken) in [(7 * 24 * 3600, false), (session_life, true)] {
+        claims["iat"] = issued_at.into();
+        claims["exp"] = (issued_at + life).into();
+        let token = device.control.mint(claims.clone(), Value::Null);
+        let body = json!({ "sessionTokenJWT": token });
+        device.control.fault(Operation::Refresh, Fault::Status(200, body.to_string()), 1);
+        device.time_passes(Duration::from_secs(16 * 60));
+        let outcome = app.refresh().await.map(drop).map_err(|error| error.kind());
+        assert_eq!(outcome, if taken { Ok(()) } else { Err(ErrorKind::InvalidToken) }, "{life} s");
+        let served = app.session_token(Duration::ZERO).await.expect("one of them is valid").token;
+        assert_eq!(served.expose() == token, taken, "{life} s");
+    }
+}

@@ -5,7 +5,7 @@ use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant, SystemTime},
 };
 
 use reqwest::{
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::transport::{Request, Response, Unreachable};
 use crate::{
-    clock::{Stopwatch, Timestamp},
+    clock::Timestamp,
     error::{Error, ErrorKind, Result},
 };
 
@@ -83,11 +83,13 @@ impl HttpClient {
             // `Bytes` from an owner, so that the buffer is wiped when the last part of the stack lets go of it.
             request = request.body(reqwest::Body::from(bytes_of(body)));
         }
-        let asked = Stopwatch::start();
+        let (asked, asked_at) = (Instant::now(), SystemTime::now());
         let mut response = request.send().await.map_err(transport_error)?;
         let status = response.status();
         // A date that took long to get here, or stood in a cache, says little about now.
-        let date = server_date(response.headers()).filter(|_| asked.elapsed() < DATE_IS_FRESH);
+        // The monotonic clock alone does not tell: it stands still while the machine sleeps.
+        let took = asked_at.elapsed().map_or(Duration::MAX, |by_wall| by_wall.max(asked.elapsed()));
+        let date = server_date(response.headers()).filter(|_| took < DATE_IS_FRESH);
         let retry_after = retry_after(response.headers(), date);
         let mut body = Zeroizing::new(Vec::with_capacity(limit.min(4096)));
         while let Some(chunk) = response.chunk().await.map_err(transport_error)? {

@@ -39,8 +39,8 @@ pub(super) enum Adopted {
 impl Inner {
     /// Reads the keychain again and takes over what another process has put there.
     pub(super) async fn adopt_from_store(self: &Arc<Self>, generation: u64) -> Adopted {
-        let Ok((sign_in, started_at, ever_stored)) = self.still_live(generation, |live| {
-            (live.record.sign_in.clone(), live.record.started_at, live.ever_stored)
+        let Ok((sign_in, started_at, ever_stored, over)) = self.still_live(generation, |live| {
+            (live.record.sign_in.clone(), live.record.started_at, live.ever_stored, live.over.clone())
         }) else {
             return Adopted::Settled;
         };
@@ -50,6 +50,10 @@ impl Inner {
                     return Adopted::Nothing;
                 }
                 self.adopt_rotated(generation, *there)
+            }
+            // What ours has replaced, and has not been stored over yet.
+            Ok(Stored::Session(other)) if !ever_stored && over.as_ref() == Some(&other.sign_in) => {
+                Adopted::Nothing
             }
             Ok(Stored::Session(other)) if ever_stored || other.started_at > started_at => {
                 self.adopt_other(generation, *other);

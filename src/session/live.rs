@@ -12,7 +12,10 @@ use crate::{
     clock::Timestamp,
     jwt::Claims,
     secret::RefreshToken,
-    store::{outbox::Revocation, record::SessionRecord},
+    store::{
+        outbox::Revocation,
+        record::{SessionRecord, SignInId},
+    },
 };
 
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(crate) struct Live {
     pub(crate) stored: bool,
     /// Whether any record of this sign-in was seen there: then its absence means somebody else ended it.
     pub(crate) ever_stored: bool,
+    /// The session that this sign-in has replaced in this process.
+    pub(crate) over: Option<SignInId>,
     /// The refresh token our last exchange has spent: a record that carries it is older, whatever it says.
     pub(crate) spent: Option<RefreshToken>,
     /// The issuer's own key set does not have the token's key: only another token can be verified.
@@ -69,6 +74,7 @@ impl Live {
             refresh_at: None,
             stored: false,
             ever_stored: false,
+            over: None,
             spent: None,
             key_is_gone: false,
             last_active_at,

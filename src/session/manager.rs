@@ -282,13 +282,7 @@ impl Inner {
             overdue = state.overdue(&self.policy, now);
         }
         let ended = overdue.and_then(|reason| {
-            let sign_in = state.shown()?.record.sign_in.clone();
-            if state.live().is_some() {
-                self.end_locked(&mut state, reason, Revoke::Yes);
-            } else {
-                // The generation is that of its successor, which this does not concern.
-                state.end(self.generation(), reason, Revoke::Yes);
-            }
+            let sign_in = self.end_shown(&mut state, reason)?;
             Some((sign_in, reason))
         });
         (state, ended)
@@ -345,6 +339,18 @@ impl Inner {
         state.said.later(move || tracing::info!(?reason, "the session is over"));
         let generation = self.next_generation(state);
         state.end(generation, reason, revoke);
+    }
+
+    /// Ends the session that is seen, also while its successor is being stored; answers which it was.
+    pub(super) fn end_shown(&self, state: &mut State, reason: EndReason) -> Option<SignInId> {
+        let sign_in = state.shown()?.record.sign_in.clone();
+        if state.live().is_some() {
+            self.end_locked(state, reason, Revoke::Yes);
+        } else {
+            // The generation is that of its successor, which this does not concern.
+            state.end(self.generation(), reason, Revoke::Yes);
+        }
+        Some(sign_in)
     }
 
     /// Ends the session of `generation` for `reason`; nothing happens if it is not the present one.

@@ -198,11 +198,18 @@ impl Inner {
     /// Ends the session if the user has signed out in another process, whatever the keychain says: it may not have taken
     /// the session, or not the erase.
     pub(super) fn hear_logout(&self) {
-        let generation = self.generation();
-        let Some(ours) = self.read(|state, _| state.live().map(|live| live.record.clone())) else { return };
-        if self.last_logout().is_some_and(|logout| logout.ends(&ours)) {
-            self.end(generation, EndReason::Logout, Revoke::Yes);
+        let Some(ours) = self.read(|state, _| state.shown().map(|live| live.record.clone())) else { return };
+        if !self.last_logout().is_some_and(|logout| logout.ends(&ours)) {
+            return;
         }
+        let ended = self.update(|state, _| {
+            let still = state.shown().is_some_and(|live| live.record.sign_in == ours.sign_in);
+            still.then(|| self.end_shown(state, EndReason::Logout)).flatten()
+        });
+        if let Some(sign_in) = ended {
+            self.log_ended(&sign_in, EndReason::Logout);
+        }
+        self.wake.notify_one();
     }
 
     /// The sign-in that the keychain holds, by the word of whoever changed it last.
@@ -233,7 +240,7 @@ impl Inner {
     pub(super) fn ask_peers(&self) {
         let line = self.vault.bulletin().read();
         let sign_in = self.update_quietly(|state, _| {
-            let live = state.live_mut()?;
+            let live = state.shown_mut()?;
             let ahead = line.filter(|line| live.disproved.as_ref() != Some(line));
             live.peers_are_ahead = ahead.is_some_and(|line| is_ahead(&line, live));
             Some(live.record.sign_in.clone())
@@ -248,7 +255,7 @@ impl Inner {
 impl State {
     fn note_activity_of_peers(&mut self, sign_in: &SignInId, at: Timestamp, now: Now) {
         let server_now = self.server_now(now);
-        let Some(live) = self.live_mut().filter(|live| live.record.sign_in == *sign_in) else { return };
+        let Some(live) = self.shown_mut().filter(|live| live.record.sign_in == *sign_in) else { return };
         // One from the future is not believed: a file must not keep a session alive.
         if at > live.last_active_at && at.saturating_since(server_now) < Duration::from_secs(5) {
             let at = at.min(server_now);

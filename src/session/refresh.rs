@@ -240,6 +240,11 @@ impl Inner {
         {
             return Err(foreign("a refresh token in the place of a session token"));
         }
+        if refresh.is_none()
+            && session.as_ref().is_some_and(|session| self.lives_like_a_refresh_token(session, old))
+        {
+            return Err(foreign("a refresh token in the place of a session token"));
+        }
         // Two that came together stand or fall together: one alone does not show that it is not in the other's place, nor
         // whose the other is. Until both could be verified neither is served (`check_restored`).
         let (session, refresh) = match (session, refresh) {
@@ -260,6 +265,16 @@ impl Inner {
             ..(**old).clone()
         };
         self.store_rotated(generation, record, session).await
+    }
+
+    /// Whether a token that came alone lives as long as the refresh token, which the session token before it did not. The
+    /// moment of its end does not tell: that of a refresh token which is not rotated comes nearer.
+    fn lives_like_a_refresh_token(&self, claims: &Claims, old: &SessionRecord) -> bool {
+        let life = |claims: &Claims| Some(claims.expires_at().saturating_since(claims.issued_at()?));
+        let of = |token: &str| self.verifier.verify(token).ok().as_ref().and_then(life);
+        let session = of(old.tokens.session_token.expose());
+        let refresh = of(old.tokens.refresh_token.expose());
+        refresh.is_some() && session < refresh && life(claims) >= refresh
     }
 
     /// The claims of a token that a refresh brought; `None` if its key is not at hand. It must be stored even so, and
@@ -287,14 +302,14 @@ impl Inner {
         claims: Option<Claims>,
     ) -> Result<()> {
         self.hear_logout();
-        let ever_stored = self.still_live(generation, |live| live.ever_stored)?;
+        let (ever_stored, over) = self.still_live(generation, |live| (live.ever_stored, live.over.clone()))?;
         // Before the keychain has it: it may refuse, and from now on nobody else may offer the old one.
         self.vault.bulletin().post(&kept(&record));
         let (sign_in, rotation) = (record.sign_in.clone(), record.rotation);
         let mut expect = if ever_stored {
             Expect::Rotation { sign_in, rotation: rotation.saturating_sub(1) }
         } else {
-            Expect::NotAfter { started_at: record.started_at, sign_in, rotation }
+            Expect::NotAfter { started_at: record.started_at, sign_in, rotation, over }
         };
         let outcome = loop {
             let outcome = self.vault.commit(self.guard(generation), expect, Arc::new(record.clone())).await;

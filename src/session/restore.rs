@@ -244,9 +244,9 @@ impl Inner {
         let current = self.update_live(generation, |state, _| {
             let live = state.live_mut()?;
             Arc::make_mut(&mut live.record).last_active_at = live.last_active_at;
-            Some((live.record.clone(), live.ever_stored))
+            Some((live.record.clone(), live.ever_stored, live.over.clone()))
         });
-        let Ok(Some((record, ever_stored))) = current else { return };
+        let Ok(Some((record, ever_stored, over))) = current else { return };
         let expect = if ever_stored {
             Expect::Older { sign_in: record.sign_in.clone(), rotation: record.rotation }
         } else {
@@ -254,6 +254,7 @@ impl Inner {
                 started_at: record.started_at,
                 sign_in: record.sign_in.clone(),
                 rotation: record.rotation,
+                over,
             }
         };
         let (mut record, mut expect) = (record, expect);
@@ -281,7 +282,7 @@ impl Inner {
                 _ => {
                     self.adopt_from_store(generation).await;
                     let random = self.random();
-                    self.update(|state, now| state.retries.persist.failed(Pace::Quick, now, None, random));
+                    self.update(|state, now| state.retries.persist.failed(Pace::Keychain, now, None, random));
                     return;
                 }
             };

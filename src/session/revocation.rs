@@ -72,7 +72,8 @@ impl Inner {
                 by_user: true,
                 generation,
             });
-            state.retries.revoke.succeeded();
+            // A wait that the server asked for stands.
+            state.retries.revoke.may_be_cured(now.monotonic);
             (sign_in, revocation, at)
         });
         for sign_in in ended.iter().chain(&kept) {
@@ -90,6 +91,8 @@ impl Inner {
                 state.owe(revocation);
             }
         });
+        // The keychain may take seconds.
+        self.update(|_, _| ());
         {
             let _running = Running::start(&self, Job::Erase);
             self.clone().erase().await;

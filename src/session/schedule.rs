@@ -22,9 +22,12 @@ const RETRY_JITTER_BASE: Duration = Duration::from_secs(15);
 /// … up to this.
 const RETRY_JITTER_MAX: Duration = Duration::from_secs(15 * 60);
 
-/// Local retries (keychain, revocations) cost the server nothing or next to nothing, so they start sooner.
+/// Retries that cost the server nothing or next to nothing (keychain, keys, revocations) start sooner.
 const QUICK_RETRY_MIN: Duration = Duration::from_secs(2);
 const QUICK_RETRY_JITTER_BASE: Duration = Duration::from_secs(4);
+
+/// The keychain's jitter ends here: it is this machine's own, and what it has not taken yet may be the only good token.
+const KEYCHAIN_RETRY_JITTER_MAX: Duration = Duration::from_secs(30);
 
 /// A heartbeat goes out at most this often, and only if the user was active since the last (rule 9).
 pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -42,26 +45,31 @@ const READS: u32 = 8;
 pub(crate) enum Pace {
     /// Calls that spend or renew tokens.
     Exchange,
-    /// Everything else.
+    /// Other calls to a server.
     Quick,
+    /// A keychain that does not work.
+    Keychain,
+    /// A keychain that somebody has to unlock: whoever dismissed the question is not asked again right away.
+    Locked,
 }
 
 impl Pace {
-    /// After the keychain has failed with `error`: whoever dismissed the question to unlock it is not asked again
-    /// right away.
+    /// After the keychain has failed with `error`.
     pub(crate) fn after(error: &StoreError) -> Self {
-        if *error == StoreError::Locked { Self::Exchange } else { Self::Quick }
+        if *error == StoreError::Locked { Self::Locked } else { Self::Keychain }
     }
 }
 
 /// The wait after `failures` failures in a row. `random` is uniform over `u32`: full jitter, so that a thousand
 /// clients that failed together do not come back together (requirement C6).
 pub(crate) fn retry_delay(pace: Pace, failures: u32, retry_after: Option<Duration>, random: u32) -> Duration {
-    let (min, base) = match pace {
-        Pace::Exchange => (RETRY_MIN, RETRY_JITTER_BASE),
-        Pace::Quick => (QUICK_RETRY_MIN, QUICK_RETRY_JITTER_BASE),
+    let (min, base, max) = match pace {
+        Pace::Exchange => (RETRY_MIN, RETRY_JITTER_BASE, RETRY_JITTER_MAX),
+        Pace::Quick => (QUICK_RETRY_MIN, QUICK_RETRY_JITTER_BASE, RETRY_JITTER_MAX),
+        Pace::Keychain => (QUICK_RETRY_MIN, QUICK_RETRY_JITTER_BASE, KEYCHAIN_RETRY_JITTER_MAX),
+        Pace::Locked => (RETRY_MIN, RETRY_JITTER_BASE, KEYCHAIN_RETRY_JITTER_MAX),
     };
-    let ceiling = base.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(RETRY_JITTER_MAX);
+    let ceiling = base.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(max);
     min.max(retry_after.unwrap_or_default()) + share(ceiling, random)
 }
 
@@ -239,6 +247,13 @@ mod tests {
         assert_eq!(delay(1_000_000, u32::MAX), 16 * MINUTE, "bounded");
         assert_eq!(retry_delay(Pace::Exchange, 1, Some(10 * MINUTE), 0), 10 * MINUTE);
         assert_eq!(retry_delay(Pace::Exchange, 1, Some(Duration::ZERO), 0), MINUTE);
+    }
+
+    #[test]
+    fn a8_a_keychain_that_was_away_for_long_is_looked_for_every_half_minute() {
+        let longest = |pace| retry_delay(pace, 1_000, None, u32::MAX);
+        assert_eq!(longest(Pace::Keychain), Duration::from_secs(32));
+        assert_eq!(longest(Pace::Locked), Duration::from_secs(90), "but nobody is asked to unlock it so often");
     }
 
     #[test]

@@ -42,7 +42,8 @@ impl SessionManager {
         let sign_in = SignIn::from_json(result)?;
         let flight = self.0.claim(&sign_in.tokens.session_id);
         let inner = self.0.clone();
-        let before = self.0.read(|state, _| state.user_actions);
+        // What the user does meanwhile counts: a logout wins, here or in another process.
+        let before = (self.0.read(|state, _| state.user_actions), self.0.signed_out.read());
         // Detached: the caller may go away, the session is stored all the same (requirement C2).
         let started = flight.run(&*self.0.runtime, || inner.begin(before, sign_in));
         started.await.unwrap_or_else(|_| Err(lost()))?;
@@ -177,7 +178,11 @@ impl Inner {
         })
     }
 
-    async fn begin(self: Arc<Self>, before: u64, sign_in: SignIn) -> Result<()> {
+    async fn begin(
+        self: Arc<Self>,
+        (actions_before, logout_before): (u64, Option<String>),
+        sign_in: SignIn,
+    ) -> Result<()> {
         let session_id = sign_in.tokens.session_id.clone();
         let mut claim = Claim { inner: self.clone(), session_id, storing: None };
         let verified = self.verify_sign_in(&sign_in).await?;
@@ -190,9 +195,12 @@ impl Inner {
         }
         let _essential = Essential::start(&self);
         let record = Arc::new(self.new_record(sign_in, &verified));
+        let signed_out_elsewhere = self.signed_out.read() != logout_before;
+        let mut over = None;
         // A new generation, before anything is stored: what is under way for the old session is dropped from here on.
         let generation = self.update(|state, _| {
-            (state.user_actions == before).then(|| {
+            (state.user_actions == actions_before && !signed_out_elsewhere).then(|| {
+                over = state.live().map(|live| live.record.sign_in.clone());
                 state.user_actions += 1;
                 state.phase = match std::mem::replace(&mut state.phase, Phase::Restoring) {
                     Phase::SignedIn(old) => Phase::Replacing(old),
@@ -213,13 +221,14 @@ impl Inner {
         self.log_signed_in(record.started_at);
         self.outlive_logout(record.started_at);
         self.vault.bulletin().post(&kept(&record));
-        let stored = match self.vault.commit(self.guard(generation), Expect::Anything, record.clone()).await {
+        let expect = Expect::Anything { over: over.clone() };
+        let stored = match self.vault.commit(self.guard(generation), expect, record.clone()).await {
             Ok(Commit::Conflict(_)) => Err(StoreError::Unavailable(
                 "it answered so late that another process had signed somebody in by then",
             )),
             stored => stored,
         };
-        if !self.adopt_sign_in(generation, &record, verified, stored) {
+        if !self.adopt_sign_in(generation, &record, verified, stored, over) {
             // A logout or another sign-in came between the write and here; its erase may have come before our write.
             self.revoke_dropped(&record).await;
             return Err(Error::session_changed());
@@ -250,8 +259,9 @@ impl Inner {
         record: &Arc<SessionRecord>,
         verified: Verified,
         stored: std::result::Result<Commit, StoreError>,
+        over: Option<SignInId>,
     ) -> bool {
-        let pace = stored.as_ref().err().map_or(Pace::Quick, Pace::after);
+        let pace = stored.as_ref().err().map_or(Pace::Keychain, Pace::after);
         let error = stored.as_ref().err().map(ToString::to_string);
         let storage = if error.is_none() { Storage::Keychain } else { Storage::Ephemeral };
         if let Some(error) = &error {
@@ -282,6 +292,7 @@ impl Inner {
             live.last_active_at = server_now;
             live.activity_logged_at = server_now;
             live.noted_with_skew = Some(state.skew_ms);
+            live.over = over;
             live.stored = storage == Storage::Keychain;
             live.ever_stored = live.stored;
             state.sign_in(live, storage, error);

@@ -156,6 +156,13 @@ impl State {
         }
     }
 
+    pub(crate) fn shown_mut(&mut self) -> Option<&mut Live> {
+        match &mut self.phase {
+            Phase::SignedIn(live) | Phase::Replacing(live) => Some(live),
+            Phase::Restoring | Phase::SignedOut(_) => None,
+        }
+    }
+
     /// Which deadline has passed, if one has. Asked whenever the session is looked at (rule 7).
     pub(crate) fn overdue(&self, policy: &Policy, now: Now) -> Option<EndReason> {
         let live = self.shown()?;

@@ -63,7 +63,7 @@ impl SessionManager {
                 },
             }
             if jumped(now, inner.now(), plan.sleep.filter(|_| MONOTONIC_SLEEPS_NOT)) {
-                tracing::debug!("the machine slept or its clock was changed");
+                tracing::debug!("the machine slept");
                 settled_at = inner.now().monotonic + SETTLE;
                 inner.update_quietly(|state, _| state.retries.network_may_be_back(now.monotonic));
             }
@@ -75,13 +75,14 @@ fn uses_network(duty: Duty) -> bool {
     matches!(duty, Duty::Start(Job::Refresh | Job::Keys | Job::Heartbeat | Job::Revoke))
 }
 
-/// Whether the machine slept, or its clock was set, since `before`. Where the monotonic clock goes on in a sleep only the timer
-/// shows it, which was for `planned` and over long ago.
+/// Whether the machine slept since `before`. Where the monotonic clock goes on in a sleep only the timer shows it, which was for
+/// `planned` and over long ago. Where no clock tells a sleep from a clock that was set, the latter counts as one.
 fn jumped(before: Now, after: Now, planned: Option<Duration>) -> bool {
     let overslept = planned.is_some_and(|planned| {
         after.monotonic.saturating_sub(before.monotonic).saturating_sub(planned) > JUMP
     });
-    overslept || u128::from(after.apart_from(before).unsigned_abs()) > JUMP.as_millis()
+    let slept = after.apart_from(before).saturating_sub(after.set_since(before).unwrap_or(0));
+    overslept || u128::from(slept.unsigned_abs()) > JUMP.as_millis()
 }
 
 impl Inner {
@@ -184,6 +185,10 @@ mod tests {
         assert!(jumped(at(0, 0), at(8 * 3600, 60), minute), "the monotonic clock stood still");
         assert!(jumped(at(0, 0), at(8 * 3600, 8 * 3600), minute), "neither did, and the timer is late");
         assert!(jumped(at(0, 0), at(-3600, 60), minute), "the clock was set back");
+        let with = |wall, monotonic, unset| Now { unset: Some(unset * SECOND), ..at(wall, monotonic) };
+        assert!(jumped(with(0, 0, 0), with(3600, 60, 3600), minute), "the clock that nobody sets went on");
+        assert!(!jumped(with(0, 0, 0), with(3600, 60, 60), minute), "the clock was set, and nothing slept");
+        assert!(jumped(with(0, 0, 0), with(60, 60, 3600), minute), "it slept, and its clock was set back by as much");
         assert!(
             !jumped(at(0, 0), at(8 * 3600, 8 * 3600), None),
             "nothing was due: nobody knows, and nothing waits"

@@ -14,11 +14,12 @@ pub(crate) enum Stored {
 /// What must stand in the entry for a commit to go ahead.
 #[derive(Clone, Debug)]
 pub(crate) enum Expect {
-    /// Anything: a new sign-in replaces whatever was there, unless it comes late.
-    Anything,
+    /// Anything: a new sign-in replaces whatever was there, unless it comes late. `over` is the session that it has
+    /// replaced here.
+    Anything { over: Option<SignInId> },
     /// Nothing that another process began later, and no later rotation of this: a sign-in that could not be stored when
-    /// it was new.
-    NotAfter { started_at: Timestamp, sign_in: SignInId, rotation: u64 },
+    /// it was new. What it has replaced here it replaces there, whatever the two say of their beginning.
+    NotAfter { started_at: Timestamp, sign_in: SignInId, rotation: u64, over: Option<SignInId> },
     /// This sign-in at this rotation: somebody who rotated first has the newer tokens.
     Rotation { sign_in: SignInId, rotation: u64 },
     /// Like that, and with the same refresh token: a process that could not store counts on by itself, so that the count
@@ -32,10 +33,11 @@ impl Expect {
     /// What must stand there if `record` comes late.
     pub(super) fn when_late(self, record: &SessionRecord) -> Self {
         match self {
-            Self::Anything => Self::NotAfter {
+            Self::Anything { over } => Self::NotAfter {
                 started_at: record.started_at,
                 sign_in: record.sign_in.clone(),
                 rotation: record.rotation,
+                over,
             },
             expect => expect,
         }
@@ -43,12 +45,14 @@ impl Expect {
 
     pub(super) fn allows(&self, stored: &Stored, record: &SessionRecord) -> bool {
         match (self, stored) {
-            (Self::Anything, _) | (Self::NotAfter { .. }, Stored::Nothing) => true,
-            (Self::NotAfter { started_at, sign_in, rotation }, Stored::Session(there)) => {
+            // An entry of a newer version of the app goes when somebody signs in here, be it late.
+            (Self::Anything { .. }, _)
+            | (Self::NotAfter { .. }, Stored::Nothing | Stored::Unreadable(Unreadable::FromTheFuture)) => true,
+            (Self::NotAfter { started_at, sign_in, rotation, over }, Stored::Session(there)) => {
                 if there.sign_in == *sign_in {
                     there.rotation < *rotation && !there.is_newer_than(record)
                 } else {
-                    there.started_at <= *started_at
+                    there.started_at <= *started_at || over.as_ref() == Some(&there.sign_in)
                 }
             }
             (Self::Rotation { sign_in, rotation }, Stored::Session(there)) => {

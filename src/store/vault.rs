@@ -18,10 +18,10 @@ use super::{
     outbox::{self, Revocation},
     record::{SessionRecord, Unreadable},
     step::{Commit, Erase, Expect, Stored},
-    worker::{STORE_TIMEOUT, StoreWorker, Urgency},
+    worker::{StoreWorker, Urgency},
 };
 use crate::{
-    clock::{Stopwatch, Timestamp},
+    clock::Timestamp,
     generation::GenerationGuard,
     secret::SessionId,
 };
@@ -74,17 +74,16 @@ impl Vault {
         record: Arc<SessionRecord>,
     ) -> Result<Commit, StoreError> {
         let (lock, bulletin) = (self.lock.clone(), self.bulletin.clone());
-        let (waiting, asked) = (Arc::new(()), Stopwatch::start());
+        let waiting = Arc::new(());
         let still_waiting = Arc::downgrade(&waiting);
         let outcome = self
             .worker
             .run(Urgency::CanWait, move |store| {
                 let _lock = Lock::take(lock.as_deref())?;
                 let stored = read(store)?;
-                // A sign-in replaces whatever there is when it is brought. If the keychain held it up for longer than anybody waits, or
-                // this process was stopped, somebody may have signed in since, whom it does not replace.
-                let late = still_waiting.strong_count() == 0 || asked.elapsed() > STORE_TIMEOUT;
-                let expect = if late { expect.when_late(&record) } else { expect };
+                // A sign-in replaces whatever there is when it is brought. If the keychain held it up for longer than anybody waits,
+                // somebody may have signed in since, whom it does not replace.
+                let expect = if still_waiting.strong_count() == 0 { expect.when_late(&record) } else { expect };
                 if !expect.allows(&stored, &record) {
                     return Ok(Commit::Conflict(stored));
                 }
@@ -334,7 +333,7 @@ mod tests {
     #[tokio::test]
     async fn c11_a_write_decided_before_the_end_is_dropped_after_it() {
         let store = MemoryStore::new();
-        let outcome = vault(&store).commit(guard(0), Expect::Anything, Arc::new(sample())).await;
+        let outcome = vault(&store).commit(guard(0), Expect::Anything { over: None }, Arc::new(sample())).await;
         assert_eq!(outcome, Ok(Commit::Superseded));
         assert!(store.peek(Slot::Session).is_none());
     }
@@ -342,15 +341,18 @@ mod tests {
     // Time is paused, so the bound passes at once while the keychain's thread stands at the gate.
     #[tokio::test(start_paused = true)]
     async fn b12_a_sign_in_that_nobody_waits_for_any_more_replaces_no_later_one() {
-        for (began, replaced) in [(-1, true), (1, false)] {
+        let (ours, another) = (Arc::new(sample()), SignInId::named("another"));
+        // Not even one that began later by its clock stays, if it is the one that was to be replaced.
+        for (began, over, replaced) in
+            [(-1, None, true), (1, None, false), (1, Some(another.clone()), true)]
+        {
             let (store, gate) = (MemoryStore::new(), Gate::default());
             let vault = Vault::new(worker(GatedStore::maker(&store, &gate)), None, Bulletin::default());
-            let ours = Arc::new(sample());
-            let outcome = vault.commit(guard(1), Expect::Anything, ours.clone()).await;
+            let outcome = vault.commit(guard(1), Expect::Anything { over }, ours.clone()).await;
             assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
 
             let other = SessionRecord {
-                sign_in: SignInId::named("another"),
+                sign_in: another.clone(),
                 started_at: ours.started_at.shifted(began),
                 ..sample()
             };
@@ -395,7 +397,7 @@ mod tests {
             }
         }
         let vault = Vault::new(worker(Box::new(|| Box::new(Forgetful))), None, Bulletin::default());
-        let outcome = vault.commit(guard(1), Expect::Anything, Arc::new(sample())).await;
+        let outcome = vault.commit(guard(1), Expect::Anything { over: None }, Arc::new(sample())).await;
         assert_eq!(outcome, Err(StoreError::Failed("it did not keep what was written")));
     }
 
@@ -429,7 +431,7 @@ mod tests {
         let (ours, theirs) = (sample(), SessionRecord { sign_in: SignInId::named("theirs"), ..sample() });
         let damaged = || store.plant(Slot::Session, b"something else");
         for (last_writer, left) in [(&theirs, true), (&ours, false)] {
-            vault.commit(guard(1), Expect::Anything, Arc::new(last_writer.clone())).await.unwrap();
+            vault.commit(guard(1), Expect::Anything { over: None }, Arc::new(last_writer.clone())).await.unwrap();
             damaged();
             vault.end(Erase::SignIn(ours.sign_in.clone()), None, None).await.unwrap();
             assert_eq!(store.peek(Slot::Session).is_some(), left);
@@ -453,7 +455,7 @@ mod tests {
 
         let tokens = crate::secret::Tokens { session_id: "0b".into(), ..old.tokens.clone() };
         let new = SessionRecord { sign_in: SignInId::named("new"), tokens, ..old.clone() };
-        let outcome = vault.commit(guard(1), Expect::Anything, Arc::new(new.clone())).await;
+        let outcome = vault.commit(guard(1), Expect::Anything { over: None }, Arc::new(new.clone())).await;
         assert_eq!(outcome, Ok(Commit::Written { replaced: Stored::Session(Box::new(old.clone())) }));
         let (stored, due) = vault.load().await.unwrap();
         assert_eq!((stored, due), (Stored::Session(Box::new(new)), vec![old.revocation()]));

@@ -45,7 +45,7 @@ pub const STEPS: &[Step] = &[
         about: "licences, bans, sources and advisories of all dependencies; both lock files are up to date",
         run: dependencies::check,
     },
-    Step { name: "rust", about: "unit, contract, IPC and keychain tests", run: || whole(rust()) },
+    Step { name: "rust", about: "unit, contract, IPC and keychain tests", run: rust },
     Step {
         name: "simulation",
         about: "500 session-months that are known to hold; `cargo xtask simulate` plays fresh ones",

@@ -53,7 +53,7 @@ impl Call {
     pub(crate) fn body(self, body: &[u8]) -> Result<Zeroizing<Vec<u8>>, &'static str> {
         let fields: Map<String, Value> =
             serde_json::from_slice(body).map_err(|_| "the body is not a JSON object")?;
-        // All of them taken over, so that they are wiped like the body they came from, whichever is refused.
+        // Every text taken over, so that it is wiped like the body it came from, also that of a field which does not belong here.
         let texts: Vec<_> = fields
             .into_iter()
             .map(|(name, value)| match value {

@@ -72,12 +72,9 @@ struct DetailsAnswer {
     user_id: String,
     started_at: i64,
     last_active_at: i64,
-    #[serde(default)]
-    identities: Vec<Object<IdentityAnswer>>,
-    #[serde(default)]
-    device_info: Map<String, Value>,
-    #[serde(default)]
-    network: Map<String, Value>,
+    identities: Option<Vec<Object<IdentityAnswer>>>,
+    device_info: Option<Map<String, Value>>,
+    network: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize)]
@@ -86,8 +83,7 @@ struct IdentityAnswer {
     identity_type: Option<String>,
     identity_value: Option<String>,
     channel: Option<String>,
-    #[serde(default)]
-    methods: Vec<String>,
+    methods: Option<Vec<String>>,
     name: Option<String>,
     /// Milliseconds; OTPless's other APIs spell it as a date.
     verified_at: Option<Value>,
@@ -115,16 +111,17 @@ pub(crate) fn read_revoked(response: &Response) -> Result<(), ApiError> {
 pub(crate) fn read_details(response: &Response) -> Result<SessionDetails, ApiError> {
     let answer: DetailsAnswer = accepted(response, Answerer::Relay)?;
     let times = [answer.started_at, answer.last_active_at];
-    if answer.identities.len() > MAX_IDENTITIES || !times.iter().all(|at| (0..=MAX_MILLIS).contains(at)) {
+    let identities = answer.identities.unwrap_or_default();
+    if identities.len() > MAX_IDENTITIES || !times.iter().all(|at| (0..=MAX_MILLIS).contains(at)) {
         return Err(unexpected_answer());
     }
     Ok(SessionDetails {
         user_id: answer.user_id,
         started_at: Timestamp(answer.started_at),
         last_active_at: Timestamp(answer.last_active_at),
-        identities: answer.identities.into_iter().map(|Object(identity)| identity.into()).collect(),
-        device_info: documented(answer.device_info, &DEVICE),
-        network: documented(answer.network, &NETWORK),
+        identities: identities.into_iter().map(|Object(identity)| identity.into()).collect(),
+        device_info: documented(answer.device_info.unwrap_or_default(), &DEVICE),
+        network: documented(answer.network.unwrap_or_default(), &NETWORK),
     })
 }
 
@@ -140,7 +137,7 @@ impl From<IdentityAnswer> for Identity {
             identity_type: answer.identity_type,
             identity_value: answer.identity_value,
             channel: answer.channel,
-            methods: answer.methods,
+            methods: answer.methods.unwrap_or_default(),
             name: answer.name,
             verified_at: verified_at.filter(|at| (0..=MAX_MILLIS).contains(at)).map(Timestamp),
         }
@@ -203,6 +200,14 @@ mod tests {
             "userId": "MO-1", "startedAt": 1, "lastActiveAt": 2, "identities": [], "deviceInfo": {}, "network": {},
         });
         assert_eq!(serde_json::to_value(&read).unwrap(), empty);
+        let mut nulls = bare.clone();
+        for member in ["identities", "deviceInfo", "network"] {
+            nulls[member] = Value::Null;
+        }
+        assert_eq!(read_details(&response(200, &nulls)).unwrap(), read);
+        let mut no_methods = details();
+        no_methods["identities"][0]["methods"] = Value::Null;
+        assert_eq!(read_details(&response(200, &no_methods)).unwrap().identities[0].methods, [""; 0]);
         for no_time in [json!("2024-10-15T14:07:14Z"), json!(-1), json!(MAX_MILLIS + 1), json!(1.5)] {
             let mut dated = details();
             dated["identities"][0]["verifiedAt"] = no_time.clone();

@@ -8,7 +8,7 @@ use std::{
 use otpless_local::{InProcessAnswer, Issued, SessionState};
 use serde_json::Value;
 use tauri_plugin_otpless::{
-    EndReason, Session, SessionStatus, Timestamp,
+    EndReason, Session, SessionStatus, Storage, Timestamp,
     engine::{Policy, Response},
 };
 
@@ -693,6 +693,10 @@ impl Oracle {
                 }
             }
             status => wrong.push(format!("all is well, and {process} is {status:?}")),
+        }
+        // The keychain has worked for long: what is kept in memory only was forgotten (rule 11).
+        if session.status != SessionStatus::SignedOut && session.storage != Storage::Keychain {
+            wrong.push(format!("all is well, and {process} keeps its session in memory only"));
         }
         for (user, session_id) in self.owed() {
             if world.service().session_state(&session_id) == Some(SessionState::Active) {

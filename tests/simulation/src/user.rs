@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tauri_plugin_otpless::{
-    Session, SessionStatus,
+    Session, SessionStatus, Storage,
     engine::{MemoryActivityLog, Slot},
 };
 use tempfile::TempDir;
@@ -467,6 +467,19 @@ impl Device {
         self.pass(self.world.between(SECOND, HOUR)).await;
     }
 
+    /// The keychain has worked for an hour: no process keeps a session in memory only (rule 11).
+    async fn everything_is_stored(&self) {
+        for app in self.apps.iter().flatten().filter(|app| !app.process.is_frozen()) {
+            let looked = app.does(|manager| async move { manager.session().await });
+            let Some(session) = looked.done().await else { continue };
+            let kept = session.storage == Storage::Keychain;
+            if matches!(session.status, SessionStatus::Active | SessionStatus::Stale) && !kept {
+                let what = format!("{} has not stored its session in an hour", app.process.name());
+                self.world.oracle().violated(&self.world, what);
+            }
+        }
+    }
+
     /// Nothing is wrong any more. After a while whoever is signed in must be active, and what is over must be over for
     /// the service too.
     async fn all_is_well_again(&mut self) {
@@ -486,6 +499,7 @@ impl Device {
         }
         let violations = world.oracle().violations.len();
         self.look(0).await;
+        self.everything_is_stored().await;
         // Everything is stored by now, and what others have left behind is read at a start.
         for app in &mut self.apps {
             if let Some(app) = app.take() {

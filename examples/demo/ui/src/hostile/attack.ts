@@ -101,7 +101,7 @@ function internals(of: Window = window): Internals {
 function hostileArguments(): [string, unknown][] {
   let deep: unknown = "x";
   for (let level = 0; level < 200; level += 1) {
-    deep = { result: deep, minValidity: deep };
+    deep = { result: deep };
   }
   const polluted = JSON.parse('{"__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}}}') as unknown;
   return [
