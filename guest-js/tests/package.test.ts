@@ -48,6 +48,7 @@ test("the package exports these names and no others", async () => {
   assert.deepEqual(Object.keys(exported).sort(), [
     "OtplessError",
     "diagnostics",
+    "fetch",
     "getSession",
     "getSessionToken",
     "isOtplessError",
