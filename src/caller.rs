@@ -22,16 +22,16 @@ pub(crate) struct TokenCaller(pub(crate) Owner);
 impl<'a, R: Runtime> CommandArg<'a, R> for TokenCaller {
     fn from_command(command: CommandItem<'a, R>) -> std::result::Result<Self, InvokeError> {
         let webview = command.message.webview_ref();
-        let owner = Owner { window: webview.window().label().to_owned(), webview: webview.label().to_owned() };
+        let owner =
+            Owner { window: webview.window().label().to_owned(), webview: webview.label().to_owned() };
         admitted(&owner, command.acl.as_deref().unwrap_or_default(), command.name)?;
         Ok(Self(owner))
     }
 }
 
 fn admitted(caller: &Owner, acl: &[ResolvedCommand], command: &str) -> Result<()> {
-    let named = || {
-        acl.iter().any(|allowed| allowed.webviews.iter().any(|pattern| pattern.matches(&caller.webview)))
-    };
+    let named =
+        || acl.iter().any(|allowed| allowed.webviews.iter().any(|pattern| pattern.matches(&caller.webview)));
     if caller.webview == caller.window || named() {
         return Ok(());
     }

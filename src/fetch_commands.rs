@@ -108,7 +108,9 @@ mod tests {
         assert_eq!(*piece(&InvokeBody::Raw(vec![0, 255])).unwrap(), [0, 255]);
         assert_eq!(*piece(&InvokeBody::Json(json!([0, 255]))).unwrap(), [0, 255]);
         assert!(piece(&InvokeBody::Json(json!([]))).unwrap().is_empty());
-        for bad in [json!(null), json!({}), json!("AP8="), json!([256]), json!([-1]), json!([1.5]), json!(["1"])] {
+        for bad in
+            [json!(null), json!({}), json!("AP8="), json!([256]), json!([-1]), json!([1.5]), json!(["1"])]
+        {
             assert!(piece(&InvokeBody::Json(bad.clone())).is_err(), "{bad}");
         }
     }

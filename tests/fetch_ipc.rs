@@ -129,10 +129,8 @@ fn the_setting_decides_what_a_call_carries() {
 #[test]
 fn where_a_page_may_call_is_what_its_capability_says_and_deny_wins() {
     let (server, backend, other) = (server(), backend(), backend());
-    let permissions = allow_fetch(
-        &[json!({"url": backend.url("/*")})],
-        &[json!({"url": backend.url("/admin/*")})],
-    );
+    let permissions =
+        allow_fetch(&[json!({"url": backend.url("/*")})], &[json!({"url": backend.url("/admin/*")})]);
     let page = open_with(config(&server), permissions);
     sign_in(&page, &server);
     assert!(get(&page, &backend.url("/orders")).is_ok());
@@ -173,7 +171,9 @@ fn e1_no_scope_makes_plain_http_good_enough() {
     let server = server();
     let page = open_with(config(&server), allow_fetch(&[json!("*://*/*"), json!("http://*:*/*")], &[]));
     sign_in(&page, &server);
-    for url in ["http://api.example.com/", "http://10.0.0.1/", "http://127.0.0.1.evil.example/", "http://0.0.0.0/"] {
+    for url in
+        ["http://api.example.com/", "http://10.0.0.1/", "http://127.0.0.1.evil.example/", "http://0.0.0.0/"]
+    {
         let error = get(&page, url).unwrap_err();
         assert_eq!(error["kind"], "invalidArgument", "{url}: {error}");
     }
@@ -223,7 +223,10 @@ fn token_commands(backend: &Backend) -> [(&'static str, Value); 7] {
 fn d5_a_second_webview_in_an_allowed_window_gets_no_token() {
     let (server, backend) = (server(), backend());
     let mut permissions = ipc::all();
-    permissions.as_array_mut().unwrap().push(json!({"identifier": "otpless:allow-fetch", "allow": [backend.url("/*")]}));
+    permissions
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"identifier": "otpless:allow-fetch", "allow": [backend.url("/*")]}));
     let page = open_with(config(&server), permissions.clone());
     sign_in(&page, &server);
     let second = child(&page, "second");
@@ -248,11 +251,9 @@ fn d5_a_second_webview_in_an_allowed_window_gets_no_token() {
 #[test]
 fn d5_a_webview_that_a_capability_names_gets_what_it_says() {
     let (server, backend) = (server(), backend());
-    let permissions =
-        json!(["otpless:default", "otpless:allow-get-session-token",
+    let permissions = json!(["otpless:default", "otpless:allow-get-session-token",
                {"identifier": "otpless:allow-fetch", "allow": [backend.url("/*")]}]);
-    let capability =
-        json!({"identifier": "test", "windows": ["main"], "webviews": ["named-*"], "permissions": permissions});
+    let capability = json!({"identifier": "test", "windows": ["main"], "webviews": ["named-*"], "permissions": permissions});
     let page = open_covered(config(&server), capability);
     let issued = sign_in(&page, &server);
     let ask = |label: &str, command: &str, args: Value| {

@@ -45,8 +45,9 @@ export async function fetch(input: RequestInfo | URL, init: RequestInit = {}): P
   try {
     return await call.run(input, init);
   } catch (error) {
-    call.giveUp();
-    throw signal?.aborted ? signal.reason : error;
+    const reason: unknown = signal?.aborted ? signal.reason : error;
+    call.giveUp(reason);
+    throw reason;
   }
 }
 
@@ -64,7 +65,7 @@ interface Head {
 /** One call, from being asked for until its answer has been read. */
 class Call {
   readonly #signal: AbortSignal | undefined;
-  readonly #onAbort = (): void => this.giveUp();
+  readonly #onAbort = (): void => this.giveUp(this.#signal?.reason);
   /** The core's number for it, while there is one. */
   #number: number | undefined;
   /** Whether the core need not be told any more. */
@@ -86,17 +87,16 @@ class Call {
     const isKept = whole !== undefined && whole.byteLength <= LARGEST_KEPT;
     const pieces = streamed ?? whole;
 
-    this.#number = await this.#wait(
-      step<number>("fetch", {
-        request: {
-          method: request.method,
-          url: request.url,
-          headers: [...request.headers],
-          redirect: request.redirect,
-          body: pieces === undefined ? "none" : isKept ? "whole" : "stream",
-        },
-      }),
-    );
+    const asked = step<number>("fetch", {
+      request: {
+        method: request.method,
+        url: request.url,
+        headers: [...request.headers],
+        redirect: request.redirect,
+        body: pieces === undefined ? "none" : isKept ? "whole" : "stream",
+      },
+    });
+    await this.#wait(asked.then((number) => this.#begin(number)));
     const written = pieces === undefined ? Promise.resolve() : this.#write(pieces);
     if (isKept) {
       await this.#wait(written);
@@ -105,14 +105,20 @@ class Call {
     return dressed(new Response(head.hasBody ? this.#body() : this.#end(), responseInit(head)), head);
   }
 
-  /** Tells the core, if it has anything to be told, and breaks the answer's body off. */
-  giveUp(): void {
-    const number = this.#number;
-    if (!this.#over && number !== undefined) {
-      // That it is over already is as good.
-      step("fetch_cancel", { call: number }).catch(() => {});
+  #begin(number: number): void {
+    this.#number = number;
+    if (this.#over) {
+      // Given up while the core was still finding a number for it.
+      cancel(number);
     }
-    this.#answer?.error(this.#signal?.reason);
+  }
+
+  /** Tells the core, if it has anything to be told, and breaks the answer's body off. */
+  giveUp(reason: unknown): void {
+    if (!this.#over && this.#number !== undefined) {
+      cancel(this.#number);
+    }
+    this.#answer?.error(reason);
     this.#end();
   }
 
@@ -122,17 +128,17 @@ class Call {
     if (signal === undefined) {
       return result;
     }
-    const value = await new Promise<T>((resolve, reject) => {
-      const onAbort = (): void => reject(signal.reason);
-      signal.addEventListener("abort", onAbort, { once: true });
-      void result.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-    }).catch((error: unknown) => {
-      // Aborted while the core was still making a number for it: nobody else will ever name that.
-      void result.then((late) => typeof late === "number" && step("fetch_cancel", { call: late })).catch(() => {});
-      throw error;
+    let onAbort!: () => void;
+    const aborted = new Promise<never>((_, reject) => {
+      onAbort = () => reject(signal.reason);
+      signal.addEventListener("abort", onAbort);
     });
-    signal.throwIfAborted();
-    return value;
+    try {
+      return await Promise.race([result, aborted]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      signal.throwIfAborted();
+    }
   }
 
   /** The head of the answer. A stream that fails before there is one fails the call. */
@@ -143,7 +149,7 @@ class Call {
       written.catch((error: unknown) => {
         // The core's own refusal of a piece is told better by its answer to the whole.
         if (!isNetworkError(error)) {
-          this.giveUp();
+          this.giveUp(error);
           reject(error);
         }
       });
@@ -208,7 +214,7 @@ class Call {
         },
         cancel: () => {
           this.#answer = undefined;
-          this.giveUp();
+          this.giveUp(undefined);
         },
       },
       { highWaterMark: 0 },
@@ -254,6 +260,11 @@ async function step<T>(
   } catch (raw) {
     throw networkError(toOtplessError(raw, { plugin: "otpless", name: "fetch", permission: "otpless:allow-fetch" }));
   }
+}
+
+/** Tells the core that a call is given up. That it is over already is as good. */
+function cancel(call: number): void {
+  step("fetch_cancel", { call }).catch(() => {});
 }
 
 /** What the standard calls a network error, whatever it was. */

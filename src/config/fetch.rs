@@ -150,9 +150,8 @@ mod tests {
             assert!(error.contains("plugins.otpless.fetch") && error.contains(named), "{config}: {error}");
         }
         for name in ["", "a b", "a=b", "a;b", "a\r\nb", "é", "a,b", "\"a\"", &"a".repeat(129)] {
-            let error =
-                attach(json!({"attach": "cookie", "cookie": {"name": name, "value": "sessionId"}}))
-                    .unwrap_err();
+            let error = attach(json!({"attach": "cookie", "cookie": {"name": name, "value": "sessionId"}}))
+                .unwrap_err();
             assert!(error.starts_with("plugins.otpless.fetch.cookie.name "), "{name:?}: {error}");
         }
     }

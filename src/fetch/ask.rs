@@ -70,7 +70,10 @@ impl Ask {
         };
         if !fields.is_empty() {
             // Silently ignored, a misspelt `redirect` would be followed.
-            return Err(refused("request", "has a field that is none of method, url, headers, body and redirect"));
+            return Err(refused(
+                "request",
+                "has a field that is none of method, url, headers, body and redirect",
+            ));
         }
         if ask.body != BodyKind::None && matches!(ask.method, Method::GET | Method::HEAD) {
             return Err(refused("request.body", "cannot go with GET or HEAD"));
@@ -205,7 +208,14 @@ mod tests {
             ),
             (
                 "headers",
-                vec![json!({}), json!("a: b"), json!([["a"]]), json!([["a", "b", "c"]]), json!([["a", 1]]), json!([1])],
+                vec![
+                    json!({}),
+                    json!("a: b"),
+                    json!([["a"]]),
+                    json!([["a", "b", "c"]]),
+                    json!([["a", 1]]),
+                    json!([1]),
+                ],
             ),
             ("body", vec![json!("text"), json!(null), json!([])]),
             ("redirect", vec![json!(true), json!("Follow")]),

@@ -113,7 +113,9 @@ fn is_cookie_octet(byte: u8) -> bool {
 }
 
 fn unfit() -> Error {
-    Error::internal("the session cannot stand in a header of a request; nothing was sent. The session is kept")
+    Error::internal(
+        "the session cannot stand in a header of a request; nothing was sent. The session is kept",
+    )
 }
 
 /// What the requests of one call have carried.
@@ -205,11 +207,9 @@ mod tests {
     #[test]
     fn a_value_that_would_be_two_cookies_is_not_sent() {
         let credential = Credential::for_tests("id; admin=1", "t\r\nx: y");
-        for attach in [
-            cookie("s", CookieValue::SessionId),
-            cookie("s", CookieValue::SessionToken),
-            Attach::Bearer,
-        ] {
+        for attach in
+            [cookie("s", CookieValue::SessionId), cookie("s", CookieValue::SessionToken), Attach::Bearer]
+        {
             let mut headers = HeaderMap::new();
             let error = attach.put(&credential, &mut headers, &mut Secrets::default()).unwrap_err();
             assert!(!error.message().contains("admin") && headers.is_empty(), "{error}");

@@ -88,7 +88,9 @@ impl Call {
     /// Takes the next piece of the body; an empty one is its end. Waits for the network with a stream.
     pub(crate) async fn write(&self, piece: &[u8]) -> Result<()> {
         if piece.len() > MAX_PIECE {
-            return Err(Error::invalid_argument("a piece of the body is larger than 1 MiB; send it in smaller ones"));
+            return Err(Error::invalid_argument(
+                "a piece of the body is larger than 1 MiB; send it in smaller ones",
+            ));
         }
         let mut upload = self.upload.try_lock().map_err(|_| one_at_a_time("written"))?;
         self.touch();

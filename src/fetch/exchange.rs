@@ -162,7 +162,9 @@ impl<'a> Exchange<'a> {
             request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let client = if hop.url.scheme() == "https" { &self.http.secure } else { &self.http.local };
-        bounded(&progress, client.execute(request)).await?.map_err(|error| unanswered(why_unreachable(&error)))
+        bounded(&progress, client.execute(request))
+            .await?
+            .map_err(|error| unanswered(why_unreachable(&error)))
     }
 
     fn head(&self, hop: &Hop, redirected: bool, response: Response) -> Result<(Head, Option<Response>)> {

@@ -88,7 +88,9 @@ pub(crate) fn of_request(pairs: impl IntoIterator<Item = (String, String)>) -> R
 
 fn check(name: &HeaderName, value: &str) -> Result<()> {
     let why = match name.as_str() {
-        "authorization" | "cookie" | "cookie2" => "the session is attached in the app's core, and nothing in its place",
+        "authorization" | "cookie" | "cookie2" => {
+            "the session is attached in the app's core, and nothing in its place"
+        }
         name if FORBIDDEN.contains(&name) || name.starts_with("proxy-") || name.starts_with("sec-") => {
             "it belongs to the connection or is the browser's own to set"
         }

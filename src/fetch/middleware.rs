@@ -66,7 +66,12 @@ fn origin(url: &str) -> error::Result<Origin> {
 
 #[async_trait::async_trait]
 impl Middleware for SessionMiddleware {
-    async fn handle(&self, mut request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
+    async fn handle(
+        &self,
+        mut request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> Result<Response> {
         if !self.serves(request.url()) {
             return next.run(request, extensions).await;
         }

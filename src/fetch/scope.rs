@@ -169,7 +169,8 @@ mod tests {
     fn deny_wins_and_nothing_is_allowed_by_default() {
         assert!(!allows(&Scope::default(), "https://api.example.com/"));
         assert!(!allows(&scope(&[], &[json!("https://other.example/*")]), "https://api.example.com/"));
-        let scope = scope(&[json!("https://*.example.com/*")], &[json!({"url": "https://*.example.com/admin/*"})]);
+        let scope =
+            scope(&[json!("https://*.example.com/*")], &[json!({"url": "https://*.example.com/admin/*"})]);
         assert!(allows(&scope, "https://api.example.com/orders"));
         assert!(!allows(&scope, "https://api.example.com/admin/users"));
         assert!(!allows(&scope, "https://api.example.com/orders/../admin/users"));
@@ -205,7 +206,10 @@ mod tests {
             ] {
                 let error = scope.check(&"https://api.example.com/".parse().unwrap()).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{entry}");
-                assert!(error.message().contains(&format!("{named:?}")[1..named.len() + 1]), "{entry}: {error}");
+                assert!(
+                    error.message().contains(&format!("{named:?}")[1..named.len() + 1]),
+                    "{entry}: {error}"
+                );
             }
         }
     }

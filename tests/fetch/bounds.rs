@@ -93,8 +93,7 @@ async fn calls_end_with_their_page_and_with_their_window() {
     let (app, _) = device.signed_in().await;
     let backend = Backend::start().await;
     let page = Page::new(&app, EVERYWHERE);
-    let leave: [fn(&Page); 2] =
-        [|page| page.desk.page_left("main"), |page| page.desk.window_closed("main")];
+    let leave: [fn(&Page); 2] = [|page| page.desk.page_left("main"), |page| page.desk.window_closed("main")];
     for leave in leave {
         let stream = backend.stream();
         let read = page.open(json!({"url": backend.url("/stream")})).unwrap();
@@ -104,7 +103,10 @@ async fn calls_end_with_their_page_and_with_their_window() {
             backend.until_waiting(1).await;
             leave(&page);
         });
-        assert_eq!((kind(&piece.unwrap_err()), kind(&answer.unwrap_err())), (json!("network"), json!("network")));
+        assert_eq!(
+            (kind(&piece.unwrap_err()), kind(&answer.unwrap_err())),
+            (json!("network"), json!("network"))
+        );
         timeout(PATIENCE, stream.closed()).await.expect("the backend sees that nobody is there");
         backend.until_waiting(0).await;
     }

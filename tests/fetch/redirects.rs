@@ -113,7 +113,8 @@ async fn a_page_may_want_redirects_to_be_an_error_or_to_see_that_there_is_one() 
                "redirected": false, "hasBody": false})
     );
     for redirect in ["error", "manual"] {
-        let answer = page.fetch(json!({"url": here.url("/"), "redirect": redirect})).await.expect("an answer");
+        let answer =
+            page.fetch(json!({"url": here.url("/"), "redirect": redirect})).await.expect("an answer");
         assert_eq!(answer.head.status, 200, "{redirect}");
     }
     assert_eq!(there.asked().len(), 0);

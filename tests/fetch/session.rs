@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use otpless_local::{Fault, Operation};
+use otpless_test_kit::{
+    leaks::Secrets,
+    log::{catch_everything, caught},
+};
 use serde_json::json;
 use tauri_plugin_otpless::{Attach, CookieValue};
 
@@ -240,9 +244,13 @@ async fn an_answer_without_a_body_has_none_and_a_status_that_is_none_is_an_error
     let (app, _) = device.signed_in().await;
     let backend = Backend::start().await;
     let page = Page::new(&app, EVERYWHERE);
-    for (method, status, has_body) in
-        [("GET", 204, false), ("GET", 205, false), ("GET", 304, false), ("HEAD", 200, false), ("GET", 599, true)]
-    {
+    for (method, status, has_body) in [
+        ("GET", 204, false),
+        ("GET", 205, false),
+        ("GET", 304, false),
+        ("HEAD", 200, false),
+        ("GET", 599, true),
+    ] {
         let request = json!({"method": method, "url": backend.url(&format!("/status/{status}"))});
         let answer = page.fetch(request).await.expect("an answer");
         assert_eq!((answer.head.status, answer.head.has_body), (status, has_body), "{method} {status}");
@@ -262,4 +270,51 @@ async fn e3_a_backend_that_is_not_there_is_a_network_error_without_the_url() {
     assert_eq!((kind(&error), error.is_retryable()), (json!("network"), true));
     assert!(error.code().is_some_and(|code| code.starts_with("910")), "{error}");
     assert!(!format!("{error:?} {error}").contains("canary"), "{error}");
+}
+
+/// A2: everything that is logged at TRACE while calls go well and go wrong, the HTTP library's own lines included.
+#[tokio::test(flavor = "multi_thread")]
+async fn a2_no_log_line_and_no_error_of_a_call_has_the_session_or_the_url_in_it() {
+    catch_everything();
+    let mut secrets = Secrets::default();
+    let canary = "canary4f0b7c2d9e61a835";
+    secrets.add("query", canary);
+    let mut errors = String::new();
+    for attach in [
+        Attach::Bearer,
+        Attach::Cookie { name: "s".into(), value: CookieValue::SessionId },
+        Attach::Cookie { name: "s".into(), value: CookieValue::SessionToken },
+    ] {
+        let mut device = Device::new().await;
+        device.attach = attach;
+        let (app, issued) = device.signed_in().await;
+        secrets.add_session(&issued);
+        let (backend, gone) = (Backend::start().await, Backend::start().await);
+        let gone_url = gone.url(&format!("/?{canary}"));
+        drop(gone);
+        let page = Page::new(&app, EVERYWHERE);
+        page.get(&backend.url("/talkative")).await.expect("an answer");
+        for url in [
+            gone_url.clone(),
+            backend.redirect(302, &gone_url),
+            format!("https://evil.example/{canary}"),
+            backend.redirect(302, &format!("https://evil.example/{canary}")),
+            backend.redirect(302, &format!("http://evil.example/{canary}")),
+            backend.redirect(302, &format!("/?token={}", issued.session_token)),
+        ] {
+            match page.get(&url).await {
+                Err(error) => {
+                    errors += &format!("{error} {error:?} {}\n", serde_json::to_string(&error).unwrap());
+                }
+                // With the id as the cookie the token is no secret of the call, and the backend's own to tell.
+                Ok(answer) => assert_eq!(answer.text(), "GET / 0", "{url}"),
+            }
+        }
+        errors += &format!("{page_desk:?} {app:?}", page_desk = page.desk, app = *app);
+    }
+    let log = caught();
+    assert!(log.len() > 10_000, "the libraries below were heard too: {} bytes", log.len());
+    let finder = secrets.finder();
+    finder.finds_nothing_in("an error", &errors);
+    finder.finds_nothing_in("the log", &log);
 }

@@ -47,7 +47,8 @@ async fn a_body_arrives_while_its_end_has_not_been_written() {
     let (answer, ()) = tokio::join!(page.answer(call), async {
         for text in [&b"one"[..], b"two"] {
             page.write(call, text).await.expect("the network takes it");
-            let received = timeout(PATIENCE, uploaded.recv()).await.expect("it arrives before the next is written");
+            let received =
+                timeout(PATIENCE, uploaded.recv()).await.expect("it arrives before the next is written");
             assert_eq!(received.expect("a piece"), text);
         }
         page.write(call, &[]).await.expect("the end");
@@ -90,8 +91,7 @@ async fn a_writer_waits_for_a_network_that_takes_nothing_and_hears_when_the_call
     let (app, _) = device.signed_in().await;
     let backend = Backend::start().await;
     let page = Page::new(&app, EVERYWHERE);
-    let call =
-        page.open(json!({"method": "POST", "url": backend.url("/deaf"), "body": "stream"})).unwrap();
+    let call = page.open(json!({"method": "POST", "url": backend.url("/deaf"), "body": "stream"})).unwrap();
     let megabyte = vec![0; 1024 * 1024];
     let mut waits = false;
     let (answer, ()) = tokio::join!(page.send(call), async {

@@ -178,7 +178,10 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request<Body>) -> Resp
         // Redirects to itself as often as the number says.
         ["", "again", times] => match times.parse::<u32>().expect("a number") {
             0 => builder.body(Body::from("arrived")),
-            times => builder.status(302).header(header::LOCATION, format!("/again/{}", times - 1)).body(Body::empty()),
+            times => builder
+                .status(302)
+                .header(header::LOCATION, format!("/again/{}", times - 1))
+                .body(Body::empty()),
         },
         ["", "gate", "then", "redirect"] => {
             builder.status(302).header(header::LOCATION, "/arrived").body(Body::from("moved"))
