@@ -77,12 +77,14 @@ fn fetch(page: &Page, request: Value, body: &[u8]) -> Result<(Value, Vec<u8>), V
     }
     let head = page.invoke("fetch_send", json!({ "call": call }))?;
     let mut all = Vec::new();
-    while head["hasBody"] == true {
-        let args = InvokeBody::Json(json!({ "call": call }));
-        match raw(page.window.as_ref(), "fetch_read", args, HeaderMap::new())? {
-            InvokeResponseBody::Raw(piece) if piece.is_empty() => break,
-            InvokeResponseBody::Raw(piece) => all.extend(piece),
-            InvokeResponseBody::Json(json) => panic!("a piece of a body is raw and not {json}"),
+    if head["hasBody"] == true {
+        loop {
+            let args = InvokeBody::Json(json!({ "call": call }));
+            match raw(page.window.as_ref(), "fetch_read", args, HeaderMap::new())? {
+                InvokeResponseBody::Raw(piece) if piece.is_empty() => break,
+                InvokeResponseBody::Raw(piece) => all.extend(piece),
+                InvokeResponseBody::Json(json) => panic!("a piece of a body is raw and not {json}"),
+            }
         }
     }
     Ok((head, all))
