@@ -294,3 +294,72 @@ fn ended() -> Error {
         "the call was given up: it was cancelled, its page went away, or nobody touched it for five minutes",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::VecDeque,
+        io,
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use http_body::{Body, Frame};
+
+    use super::*;
+
+    /// A body all of which is there at once. After an error it says that it is over, as those of real connections do.
+    struct There(VecDeque<io::Result<Bytes>>);
+
+    impl Body for There {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+            Poll::Ready(self.0.pop_front().map(|piece| piece.map(Frame::data)))
+        }
+    }
+
+    fn answer(pieces: impl IntoIterator<Item = io::Result<Bytes>>) -> Answer {
+        let body = reqwest::Body::wrap(There(pieces.into_iter().collect()));
+        Answer { response: http::Response::new(body).into(), then: None }
+    }
+
+    fn piece(bytes: &'static [u8]) -> io::Result<Bytes> {
+        Ok(Bytes::from_static(bytes))
+    }
+
+    #[tokio::test]
+    async fn what_is_there_is_handed_over_together_and_an_empty_piece_is_not_the_end() {
+        let mut answer = answer([piece(b""), piece(b"one "), piece(b""), piece(b"two")]);
+        assert_eq!(answer.next_piece().await.unwrap(), b"one two");
+        assert!(answer.next_piece().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_lost_right_after_a_piece_is_not_an_end() {
+        let mut answer = answer([piece(b"half of "), piece(b"it"), Err(io::Error::other("on purpose"))]);
+        assert_eq!(answer.next_piece().await.unwrap(), b"half of it");
+        assert_eq!(answer.next_piece().await.unwrap_err().code(), Some("9101"));
+    }
+
+    #[tokio::test]
+    async fn a_piece_is_not_much_larger_than_it_should_be() {
+        const CHUNK: &[u8] = &[7; 100 * 1024];
+        let mut answer = answer((0..10).map(|_| piece(CHUNK)));
+        let (mut pieces, mut bytes) = (0, 0);
+        loop {
+            let piece = answer.next_piece().await.unwrap();
+            if piece.is_empty() {
+                break;
+            }
+            assert!(piece.len() < READ_AT_ONCE + CHUNK.len(), "{}", piece.len());
+            pieces += 1;
+            bytes += piece.len();
+        }
+        assert_eq!((pieces, bytes), (4, 10 * CHUNK.len()));
+    }
+}
