@@ -1,4 +1,5 @@
-//! What a page may call; one line each. Who may call what is decided by the permissions.
+//! What a page may call; one line each. Who may call what is decided by the permissions, and for what carries a token by
+//! [`TokenCaller`] as well.
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tauri::{AppHandle, Runtime, command};
 use crate::{
     OtplessExt,
     api::SessionDetails,
+    caller::TokenCaller,
     clock::Timestamp,
     error::{Error, Result},
     session::{
@@ -43,7 +45,11 @@ pub(crate) async fn refresh_session<R: Runtime>(app: AppHandle<R>) -> Result<Ses
 }
 
 #[command]
-pub(crate) async fn start_session<R: Runtime>(app: AppHandle<R>, result: Option<Value>) -> Result<Session> {
+pub(crate) async fn start_session<R: Runtime>(
+    app: AppHandle<R>,
+    _caller: TokenCaller,
+    result: Option<Value>,
+) -> Result<Session> {
     app.otpless().start_session(result.unwrap_or_default()).await
 }
 
@@ -58,6 +64,7 @@ pub(crate) struct TokenAnswer {
 #[command]
 pub(crate) async fn get_session_token<R: Runtime>(
     app: AppHandle<R>,
+    _caller: TokenCaller,
     min_validity: Option<Value>,
 ) -> Result<TokenAnswer> {
     let valid = app.otpless().session_token(validity(min_validity)?).await?;

@@ -1,6 +1,7 @@
 //! Settings: `plugins.otpless` of tauri.conf.json and the [`Builder`](crate::Builder), made into something valid or
 //! refused with the name of the key.
 
+mod fetch;
 mod server;
 
 use std::time::Duration;
@@ -12,11 +13,13 @@ use serde_json::{Map, Value};
 use crate::{
     api::relay_headers,
     error::{Error, Result},
+    fetch::Attach,
     jwt::KeySource,
     session::activity::Policy,
 };
 
 pub use crate::api::RelayHeaders;
+pub use fetch::{AttachMode, CookieConfig, FetchConfig};
 pub(crate) use server::Server;
 
 /// Where v4 lives.
@@ -91,6 +94,9 @@ pub struct Config {
     /// Lifetime.
     #[serde(default, deserialize_with = "fields::max_lifetime")]
     pub max_lifetime: Option<u64>,
+    /// How calls to the app's own backend carry the session: `{"attach": "bearer"}`, the default, or as a cookie.
+    #[serde(default, deserialize_with = "fetch::field")]
+    pub fetch: Option<FetchConfig>,
 }
 
 impl<'de> Deserialize<'de> for Config {
@@ -156,6 +162,7 @@ impl Config {
             inactivity_timeout: over.inactivity_timeout.or(self.inactivity_timeout),
             inactivity_warning: over.inactivity_warning.or(self.inactivity_warning),
             max_lifetime: over.max_lifetime.or(self.max_lifetime),
+            fetch: over.fetch.or(self.fetch),
         }
     }
 }
@@ -168,6 +175,7 @@ pub(crate) struct Settings {
     pub(crate) keys: KeySource,
     pub(crate) issuer: String,
     pub(crate) policy: Policy,
+    pub(crate) attach: Attach,
 }
 
 impl TryFrom<Config> for Settings {
@@ -217,6 +225,7 @@ impl TryFrom<Config> for Settings {
                 inactivity_warning: inactivity_warning.unwrap_or(Policy::default().inactivity_warning),
                 max_lifetime,
             },
+            attach: config.fetch.unwrap_or_default().attach()?,
         })
     }
 }
@@ -257,26 +266,33 @@ fn setting(key: &str, value: &str) -> Result<Url> {
 pub(crate) fn url(name: &str, value: &str) -> Result<Url> {
     let refused = |why: &str| Error::invalid_config(format!("{name} {why}"));
     let url = Url::parse(value).map_err(|_| refused("is not a URL"))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(refused("carries a user name or password, which would end up in logs"));
-    }
+    tokens_may_travel_to(&url).map_err(|why| refused(&why))?;
     if url.query().is_some() || url.fragment().is_some() {
         return Err(refused("carries a query or fragment, which no call would keep"));
+    }
+    Ok(url)
+}
+
+/// The one rule for every address that tokens are sent to: https, or http on this machine, and no password in it
+/// (requirement E1). What is wrong with `url` otherwise, to be put after its name.
+pub(crate) fn tokens_may_travel_to(url: &Url) -> std::result::Result<(), String> {
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("carries a user name or password, which would end up in logs".into());
     }
     let local = match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => return Err(refused("names no host")),
+        None => return Err("names no host".into()),
     };
     match url.scheme() {
-        "https" => Ok(url),
-        "http" if local => Ok(url),
-        "http" => Err(refused(&format!(
+        "https" => Ok(()),
+        "http" if local => Ok(()),
+        "http" => Err(format!(
             "is plain http to {:?}; tokens travel there, so only loopback addresses may be http",
             url.host_str().unwrap_or_default()
-        ))),
-        scheme => Err(refused(&format!("has the scheme {scheme:?}; it must be https"))),
+        )),
+        scheme => Err(format!("has the scheme {scheme:?}; it must be https")),
     }
 }
 

@@ -19,11 +19,14 @@
 
 mod activity_log;
 mod api;
+mod caller;
 mod clock;
 mod commands;
 pub mod config;
 mod error;
 mod events;
+mod fetch;
+mod fetch_commands;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -45,10 +48,11 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tauri::{
     AppHandle, Manager, RunEvent, Runtime, WindowEvent,
     plugin::{PluginApi, TauriPlugin},
+    webview::PageLoadEvent,
 };
 
 use activity_log::ActivityLog;
-use api::{ClientApi, RelayApi, SessionApi};
+use api::{ClientApi, RelayApi, SessionApi, http::HttpClient};
 use clock::{Clock, SystemClock};
 use jwt::JwksVerifier;
 use store::KeychainStore;
@@ -58,10 +62,19 @@ pub use clock::Timestamp;
 pub use config::{Config, Mode};
 pub use error::{Error, ErrorKind, Result};
 pub use events::{SESSION_CHANGED, SessionChanged};
+#[cfg(feature = "middleware")]
+pub use fetch::SessionMiddleware;
+pub use fetch::{Attach, CookieValue};
 #[cfg(debug_assertions)]
 pub use rehearsal::Rehearsal;
 pub use secret::SessionToken;
 pub use session::{SessionManager, ValidToken, snapshot::*};
+
+/// The version of reqwest whose requests [`SessionManager::authorize`] takes.
+pub use reqwest;
+/// The version of reqwest-middleware that [`SessionMiddleware`] is for.
+#[cfg(feature = "middleware")]
+pub use reqwest_middleware;
 
 /// The engine without Tauri: its parts, the traits between them and the real ones behind the traits.
 ///
@@ -77,6 +90,7 @@ pub mod engine {
             transport::{Request, Response, Transport, Unreachable},
         },
         clock::{Clock, SystemClock, Timestamp},
+        fetch::{Ask, Desk, Entry, Head, IDLE, Kind, MAX_OPEN, MAX_UNDER_WAY, Owner, SPARED, Scope},
         jwt::{Claims, Expected, Fetched, JwksVerifier, KeySource, TokenVerifier, Unverified},
         runtime::{Job, Runtime, Serial},
         secret::{RefreshToken, SessionId, SessionToken, Tokens},
@@ -196,6 +210,14 @@ impl Builder {
         self
     }
 
+    /// How calls to the app's own backend carry the session; `plugins.otpless.fetch`, by default
+    /// [`FetchConfig::bearer`](config::FetchConfig::bearer).
+    #[must_use]
+    pub fn fetch(mut self, fetch: config::FetchConfig) -> Self {
+        self.config.fetch = Some(fetch);
+        self
+    }
+
     /// Puts the plugin's clock and keychain into the hands of `rehearsal`, to watch how the app takes a lock or a sleep
     /// of hours. Against real sessions it is what its name says: whoever holds the handle decides what time it is.
     ///
@@ -220,11 +242,23 @@ impl Builder {
                 commands::get_session_token,
                 commands::get_session_details,
                 commands::diagnostics,
+                fetch_commands::fetch,
+                fetch_commands::fetch_write,
+                fetch_commands::fetch_send,
+                fetch_commands::fetch_read,
+                fetch_commands::fetch_cancel,
             ])
             .setup(move |app, api| {
-                let manager = start(app, &api, self)?;
+                let (manager, http) = start(app, &api, self)?;
+                app.manage(fetch::Desk::new(manager.clone(), http));
                 app.manage(manager);
                 Ok(())
+            })
+            .on_page_load(|webview, page| {
+                // Nobody is left to read what the page before has asked for.
+                if page.event() == PageLoadEvent::Started {
+                    webview.state::<fetch::Desk>().page_left(webview.label());
+                }
             })
             .on_event(|app, event| {
                 // Coming to a window is something a person does (rule 8).
@@ -232,6 +266,9 @@ impl Builder {
                     RunEvent::WindowEvent { event: WindowEvent::Focused(true), .. } => {
                         app.otpless().record_activity();
                         app.otpless().look();
+                    }
+                    RunEvent::WindowEvent { label, event: WindowEvent::Destroyed, .. } => {
+                        app.state::<fetch::Desk>().window_closed(label);
                     }
                     RunEvent::Resumed => app.otpless().look(),
                     RunEvent::Exit => {
@@ -250,11 +287,11 @@ fn start<R: Runtime>(
     app: &AppHandle<R>,
     api: &PluginApi<R, Option<Config>>,
     builder: Builder,
-) -> Result<SessionManager> {
+) -> Result<(SessionManager, HttpClient)> {
     let config = api.config().clone().unwrap_or_default().overridden_by(builder.config);
     let settings = config::Settings::try_from(config)?;
     let activity_log: Arc<dyn ActivityLog> = Arc::new(plugin_store::PluginStore::open(app)?);
-    let http = api::http::HttpClient::new()?;
+    let http = HttpClient::new()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let runtime = tauri::async_runtime::handle().inner().clone();
     let identifier = app.config().identifier.clone();
@@ -273,8 +310,8 @@ fn start<R: Runtime>(
         Arc::new(runtime.clone()),
     );
     let session_api: Arc<dyn SessionApi> = match settings.server {
-        config::Server::Direct(url) => Arc::new(ClientApi::new(http, url, &settings.app_id)),
-        config::Server::Relay(url, headers) => Arc::new(RelayApi::new(http, url, headers)?),
+        config::Server::Direct(url) => Arc::new(ClientApi::new(http.clone(), url, &settings.app_id)),
+        config::Server::Relay(url, headers) => Arc::new(RelayApi::new(http.clone(), url, headers)?),
     };
     let manager = SessionManager::new(session::Parts {
         policy: settings.policy,
@@ -286,6 +323,7 @@ fn start<R: Runtime>(
         lock_directory: app.path().app_local_data_dir().ok(),
         random: Arc::new(random),
         runtime: Arc::new(runtime.clone()),
+        attach: settings.attach,
     });
     runtime.spawn(events::forward(app.clone(), manager.subscribe()));
     runtime.spawn(manager.clone().run());
@@ -293,7 +331,7 @@ fn start<R: Runtime>(
     if let Some(rehearsal) = builder.rehearsal {
         runtime.spawn(rehearsal.announce_to(manager.clone()));
     }
-    Ok(manager)
+    Ok((manager, http))
 }
 
 /// Requirement E5, checked by the compiler in every release build: with a `dangerous_rehearsal` of its own the builder

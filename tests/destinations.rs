@@ -19,7 +19,9 @@ async fn refused(api: &dyn SessionApi, operation: Operation) -> Error {
                 Credentials { session_id: &ID.into(), session_token: &"h.p.s".into(), state: None };
             api.authenticate(credentials).await.outcome.map(drop)
         }
-        Operation::Refresh | Operation::GetNewSessionToken => api.refresh(&"h.r.s".into(), None).await.outcome.map(drop),
+        Operation::Refresh | Operation::GetNewSessionToken => {
+            api.refresh(&"h.r.s".into(), None).await.outcome.map(drop)
+        }
         Operation::GetSessionDetails => {
             api.session_details(&ID.into()).expect("v1 has it").await.outcome.map(drop)
         }
@@ -33,7 +35,8 @@ async fn refused(api: &dyn SessionApi, operation: Operation) -> Error {
 async fn e2_no_redirect_is_followed_whatever_the_call_and_wherever_it_leads() {
     let device = Device::new().await;
     let headers = RelayHeaders::default().with("x-api-key", "canary-of-the-gateway");
-    let relay = RelayApi::new(HttpClient::new().expect("an HTTP client"), device.url(""), headers).expect("good headers");
+    let relay = RelayApi::new(HttpClient::new().expect("an HTTP client"), device.url(""), headers)
+        .expect("good headers");
     let direct = device.api();
     let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a port");
     elsewhere.set_nonblocking(true).expect("a listener that can be asked");

@@ -6,11 +6,11 @@ use std::{
 };
 
 use otpless_local::{Fault, Operation, SessionState};
+use serde_json::Value;
 use tauri_plugin_otpless::{
     EndReason, ErrorKind, SessionStatus,
     engine::{ActivityLog, MemoryActivityLog, MemoryStore, SessionManager, SessionStore, Slot, StoreError},
 };
-use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::support::{Device, eventually};
@@ -129,7 +129,10 @@ async fn c11_the_server_hears_of_a_logout_only_after_it_is_noted_here() {
     log.manager.set(SessionManager::clone(&app)).expect("set once");
     app.logout().await;
     let pending = log.pending.lock().expect("no panic").clone();
-    assert!(pending.len() >= 2 && pending[..2] == [0, 0], "which session, and that the user signed out: {pending:?}");
+    assert!(
+        pending.len() >= 2 && pending[..2] == [0, 0],
+        "which session, and that the user signed out: {pending:?}"
+    );
     device.control.wait_for(Operation::Delete, 1).await;
 }
 

@@ -27,7 +27,17 @@ use tauri_plugin_otpless::{OtplessExt, SESSION_CHANGED, engine::KeychainStore};
 use crate::support::{PATIENCE, require_keychain};
 
 const DEFAULT: [&str; 5] = ["get_session", "logout", "record_activity", "verify_session", "refresh_session"];
-const NOT_DEFAULT: [&str; 4] = ["start_session", "get_session_token", "get_session_details", "diagnostics"];
+const NOT_DEFAULT: [&str; 9] = [
+    "start_session",
+    "get_session_token",
+    "get_session_details",
+    "diagnostics",
+    "fetch",
+    "fetch_write",
+    "fetch_send",
+    "fetch_read",
+    "fetch_cancel",
+];
 
 /// The permission files as they are shipped.
 fn manifest() -> Manifest {
@@ -54,9 +64,9 @@ fn authority(capability: Value) -> RuntimeAuthority {
     RuntimeAuthority::new(acl, resolved)
 }
 
-struct Page {
-    app: App<MockRuntime>,
-    window: WebviewWindow<MockRuntime>,
+pub(crate) struct Page {
+    pub(crate) app: App<MockRuntime>,
+    pub(crate) window: WebviewWindow<MockRuntime>,
     identifier: String,
 }
 
@@ -72,30 +82,38 @@ impl Drop for Page {
 }
 
 fn context(config: Value, permissions: Value) -> (tauri::Context<MockRuntime>, String) {
+    context_with(config, json!({"identifier": "test", "windows": ["main"], "permissions": permissions}))
+}
+
+fn context_with(config: Value, capability: Value) -> (tauri::Context<MockRuntime>, String) {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let identifier =
         format!("app.otpless.test.ipc{}n{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
     let mut context = mock_context(noop_assets());
     context.config_mut().identifier = identifier.clone();
     context.config_mut().plugins.0.insert("otpless".into(), config);
-    *context.runtime_authority_mut() =
-        authority(json!({"identifier": "test", "windows": ["main"], "permissions": permissions}));
+    *context.runtime_authority_mut() = authority(capability);
     (context, identifier)
 }
 
-fn open(url: &str, permissions: Value) -> Page {
+pub(crate) fn open(url: &str, permissions: Value) -> Page {
     open_with(json!({"apiUrl": url, "jwksUrl": key_set(url)}), permissions)
 }
 
-fn key_set(url: &str) -> String {
+pub(crate) fn key_set(url: &str) -> String {
     format!("{url}/.well-known/jwks")
 }
 
 /// A page of an app with these settings.
-fn open_with(mut config: Value, permissions: Value) -> Page {
+pub(crate) fn open_with(config: Value, permissions: Value) -> Page {
+    open_covered(config, json!({"identifier": "test", "windows": ["main"], "permissions": permissions}))
+}
+
+/// A page of an app with this capability.
+pub(crate) fn open_covered(mut config: Value, capability: Value) -> Page {
     require_keychain();
     config["appId"] = json!("DEMOAPP00000000000001");
-    let (context, identifier) = context(config, permissions);
+    let (context, identifier) = context_with(config, capability);
     let app = mock_builder()
         .plugin(tauri_plugin_store::Builder::default().build())
         .plugin(tauri_plugin_otpless::init())
@@ -105,7 +123,7 @@ fn open_with(mut config: Value, permissions: Value) -> Page {
     Page { app, window, identifier }
 }
 
-fn invoke_from(
+pub(crate) fn invoke_from(
     window: &WebviewWindow<MockRuntime>,
     url: &str,
     command: &str,
@@ -124,26 +142,27 @@ fn invoke_from(
 }
 
 impl Page {
-    fn invoke(&self, command: &str, args: Value) -> Result<Value, Value> {
+    pub(crate) fn invoke(&self, command: &str, args: Value) -> Result<Value, Value> {
         invoke_from(&self.window, "tauri://localhost", command, args)
     }
 }
 
-fn server() -> OtplessLocal {
+pub(crate) fn server() -> OtplessLocal {
     tauri::async_runtime::block_on(OtplessLocal::start(Settings::default())).unwrap()
 }
 
-fn all() -> Value {
+pub(crate) fn all() -> Value {
     json!([
         "otpless:default",
         "otpless:allow-start-session",
         "otpless:allow-get-session-token",
         "otpless:allow-get-session-details",
-        "otpless:allow-diagnostics"
+        "otpless:allow-diagnostics",
+        "otpless:allow-fetch"
     ])
 }
 
-fn is_denied(answer: &Result<Value, Value>) -> bool {
+pub(crate) fn is_denied(answer: &Result<Value, Value>) -> bool {
     matches!(answer, Err(Value::String(why)) if why.contains("not allowed"))
 }
 

@@ -1,6 +1,6 @@
 //! The plugin's integration tests, one module per topic, in one binary because linking a webview takes its time.
 //!
-//! The server is the local OTPless over real HTTP. `keychain`, `ipc`, `rehearsal` and `restart` need a session bus with an unlocked keyring;
+//! The server is the local OTPless over real HTTP. `keychain`, `ipc`, `fetch_ipc`, `rehearsal` and `restart` need a session bus with an unlocked keyring;
 //! `cargo xtask test` makes one.
 
 mod bad_input;
@@ -12,12 +12,15 @@ mod destinations;
 mod dialects;
 mod discovery;
 mod endings;
+mod fetch;
+mod fetch_ipc;
 mod forgeries;
 mod ipc;
 mod jwt_crate;
 mod keychain;
 mod keys;
 mod life;
+mod middleware;
 mod panics;
 mod peers;
 mod refresh;

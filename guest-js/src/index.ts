@@ -33,4 +33,5 @@ export type { DeviceInfo, Identity, NetworkInfo, SessionDetails } from "./detail
 export type { Diagnostics, Exchange } from "./diagnostics.js";
 export { isOtplessError, OtplessError, type ErrorKind, type ErrorPayload } from "./errors.js";
 export { onSessionChange, type SessionChangeOptions } from "./events.js";
+export { fetch } from "./fetch.js";
 export type { EndReason, Session, SessionStatus, SessionStorage, SessionToken, UserClaims } from "./session.js";

@@ -19,6 +19,7 @@ const entries: Record<string, { file: string; values: string[]; documented: numb
     values: [
       "OtplessError",
       "diagnostics",
+      "fetch",
       "getSession",
       "getSessionToken",
       "isOtplessError",

@@ -41,9 +41,9 @@ pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 /// The client; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
-    secure: reqwest::Client,
+    pub(crate) secure: reqwest::Client,
     /// For loopback addresses, never through a proxy: it would see the tokens in the clear.
-    local: reqwest::Client,
+    pub(crate) local: reqwest::Client,
 }
 
 impl HttpClient {
@@ -133,7 +133,8 @@ async fn bounded<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
     Err(Unreachable::Timeout.into())
 }
 
-fn bytes_of(body: Zeroizing<Vec<u8>>) -> bytes::Bytes {
+/// `Bytes` that are wiped when the last clone of them is dropped.
+pub(crate) fn bytes_of(body: Zeroizing<Vec<u8>>) -> bytes::Bytes {
     struct Owner(Zeroizing<Vec<u8>>);
     impl AsRef<[u8]> for Owner {
         fn as_ref(&self) -> &[u8] {
@@ -190,12 +191,17 @@ fn parse_http_date(value: &str) -> Option<Timestamp> {
 /// The mobile SDKs' numbers for transport failures. reqwest's own text is dropped: it contains the URL, and the
 /// URL of a revocation contains the session id (requirement E3).
 fn transport_error(error: reqwest::Error) -> Error {
-    let why = if error.is_timeout() {
+    why_unreachable(&error).into()
+}
+
+/// What [`transport_error`] makes an error of.
+pub(crate) fn why_unreachable(error: &reqwest::Error) -> Unreachable {
+    if error.is_timeout() {
         Unreachable::Timeout
-    } else if is_tls(&error) {
+    } else if is_tls(error) {
         Unreachable::Tls
     } else if error.is_connect() {
-        let causes = causes(&error);
+        let causes = causes(error);
         if causes.contains("dns") || causes.contains("lookup") {
             Unreachable::Dns
         } else if causes.contains("certificate") || causes.contains("tls") || causes.contains("handshake") {
@@ -207,8 +213,7 @@ fn transport_error(error: reqwest::Error) -> Error {
         }
     } else {
         Unreachable::ConnectionLost
-    };
-    why.into()
+    }
 }
 
 /// Whether TLS itself failed. By type, because the texts mislead: a certificate for another host is one that is "only

@@ -90,16 +90,23 @@ pub enum Unreachable {
     Tls,
 }
 
+impl Unreachable {
+    /// The mobile SDKs' number, and what happened.
+    pub(crate) fn code_and_words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Timeout => ("9100", "the server did not answer in time"),
+            Self::ConnectionLost => ("9101", "the connection was lost before the answer was complete"),
+            Self::Dns => ("9102", "the server's name could not be resolved"),
+            Self::CannotConnect => ("9103", "the server could not be reached"),
+            Self::Offline => ("9104", "this device is offline"),
+            Self::Tls => ("9105", "no trusted TLS connection to the server could be made"),
+        }
+    }
+}
+
 impl From<Unreachable> for Error {
     fn from(why: Unreachable) -> Self {
-        let (code, what) = match why {
-            Unreachable::Timeout => ("9100", "the server did not answer in time"),
-            Unreachable::ConnectionLost => ("9101", "the connection was lost before the answer was complete"),
-            Unreachable::Dns => ("9102", "the server's name could not be resolved"),
-            Unreachable::CannotConnect => ("9103", "the server could not be reached"),
-            Unreachable::Offline => ("9104", "this device is offline"),
-            Unreachable::Tls => ("9105", "no trusted TLS connection to the server could be made"),
-        };
+        let (code, what) = why.code_and_words();
         Self::new(ErrorKind::Network, format!("{what}; the session is kept and will be tried again"))
             .with_code(code)
     }

@@ -27,6 +27,7 @@ use crate::{
     api::{SessionApi, SessionDetails},
     clock::Clock,
     error::{Error, ErrorKind, Result},
+    fetch::Attach,
     generation::{Generation, GenerationGuard},
     jwt::TokenVerifier,
     runtime::Runtime,
@@ -66,6 +67,8 @@ pub struct Parts {
     pub random: Arc<dyn Fn() -> u32 + Send + Sync>,
     /// Where detached work and the keychain run.
     pub runtime: Arc<dyn Runtime>,
+    /// How calls to the app's own backend carry the session.
+    pub attach: Attach,
 }
 
 impl fmt::Debug for Parts {
@@ -98,6 +101,7 @@ pub(super) struct Inner {
     pub(super) activity: Bulletin,
     random: Arc<dyn Fn() -> u32 + Send + Sync>,
     pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) attach: Attach,
     generation: Generation,
     state: Mutex<State>,
     published: watch::Sender<Session>,
@@ -127,6 +131,7 @@ impl SessionManager {
             activity: Bulletin::at(lock("otpless-activity.txt")),
             random: parts.random,
             runtime: parts.runtime,
+            attach: parts.attach,
             generation: Generation::default(),
             state: Mutex::default(),
             published: watch::Sender::new(Session::default()),

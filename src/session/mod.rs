@@ -9,7 +9,8 @@
 //!    token in its last fifth, warn before inactivity ends the session, ask the server now and then after real
 //!    activity. Every deadline is kept by the server's time, as far as it is known, and is checked at every look, so a
 //!    machine that slept through its timers is right the moment anyone asks. `budget` bounds what may be asked of the
-//!    server whatever goes wrong; `verify` and `details` are the questions.
+//!    server whatever goes wrong; `verify` and `details` are the questions, `credential` is what calls to the app's own
+//!    backend carry.
 //! 4. **Refresh** (`refresh`, `adopt`, `lock`). One exchange at a time, in this process and among its peers, detached from
 //!    whoever asked, stored before it is used.
 //! 5. **The end** (`revocation`). By the user, a deadline or the server's verdict (7414, 7415), and nothing else.
@@ -27,6 +28,7 @@
 pub mod activity;
 mod adopt;
 mod budget;
+pub(crate) mod credential;
 pub(crate) mod details;
 mod live;
 pub(crate) mod lock;

@@ -14,7 +14,7 @@ use super::{
     manager::Inner,
     schedule::{Job, Now},
     snapshot::EndReason,
-    state::{Phase, Revoke, State},
+    state::{Phase, State},
     under_way::Running,
 };
 use crate::{

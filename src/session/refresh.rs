@@ -302,7 +302,8 @@ impl Inner {
         claims: Option<Claims>,
     ) -> Result<()> {
         self.hear_logout();
-        let (ever_stored, over) = self.still_live(generation, |live| (live.ever_stored, live.over.clone()))?;
+        let (ever_stored, over) =
+            self.still_live(generation, |live| (live.ever_stored, live.over.clone()))?;
         // Before the keychain has it: it may refuse, and from now on nobody else may offer the old one.
         self.vault.bulletin().post(&kept(&record));
         let (sign_in, rotation) = (record.sign_in.clone(), record.rotation);

@@ -253,7 +253,11 @@ mod tests {
     fn a8_a_keychain_that_was_away_for_long_is_looked_for_every_half_minute() {
         let longest = |pace| retry_delay(pace, 1_000, None, u32::MAX);
         assert_eq!(longest(Pace::Keychain), Duration::from_secs(32));
-        assert_eq!(longest(Pace::Locked), Duration::from_secs(90), "but nobody is asked to unlock it so often");
+        assert_eq!(
+            longest(Pace::Locked),
+            Duration::from_secs(90),
+            "but nobody is asked to unlock it so often"
+        );
     }
 
     #[test]

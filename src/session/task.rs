@@ -188,7 +188,10 @@ mod tests {
         let with = |wall, monotonic, unset| Now { unset: Some(unset * SECOND), ..at(wall, monotonic) };
         assert!(jumped(with(0, 0, 0), with(3600, 60, 3600), minute), "the clock that nobody sets went on");
         assert!(!jumped(with(0, 0, 0), with(3600, 60, 60), minute), "the clock was set, and nothing slept");
-        assert!(jumped(with(0, 0, 0), with(60, 60, 3600), minute), "it slept, and its clock was set back by as much");
+        assert!(
+            jumped(with(0, 0, 0), with(60, 60, 3600), minute),
+            "it slept, and its clock was set back by as much"
+        );
         assert!(
             !jumped(at(0, 0), at(8 * 3600, 8 * 3600), None),
             "nothing was due: nobody knows, and nothing waits"

@@ -47,7 +47,9 @@ impl Expect {
         match (self, stored) {
             // An entry of a newer version of the app goes when somebody signs in here, be it late.
             (Self::Anything { .. }, _)
-            | (Self::NotAfter { .. }, Stored::Nothing | Stored::Unreadable(Unreadable::FromTheFuture)) => true,
+            | (Self::NotAfter { .. }, Stored::Nothing | Stored::Unreadable(Unreadable::FromTheFuture)) => {
+                true
+            }
             (Self::NotAfter { started_at, sign_in, rotation, over }, Stored::Session(there)) => {
                 if there.sign_in == *sign_in {
                     there.rotation < *rotation && !there.is_newer_than(record)

@@ -20,11 +20,7 @@ use super::{
     step::{Commit, Erase, Expect, Stored},
     worker::{StoreWorker, Urgency},
 };
-use crate::{
-    clock::Timestamp,
-    generation::GenerationGuard,
-    secret::SessionId,
-};
+use crate::{clock::Timestamp, generation::GenerationGuard, secret::SessionId};
 
 /// How long a step waits for another process to finish its own: a thousand times what one takes.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -83,7 +79,8 @@ impl Vault {
                 let stored = read(store)?;
                 // A sign-in replaces whatever there is when it is brought. If the keychain held it up for longer than anybody waits,
                 // somebody may have signed in since, whom it does not replace.
-                let expect = if still_waiting.strong_count() == 0 { expect.when_late(&record) } else { expect };
+                let expect =
+                    if still_waiting.strong_count() == 0 { expect.when_late(&record) } else { expect };
                 if !expect.allows(&stored, &record) {
                     return Ok(Commit::Conflict(stored));
                 }
@@ -333,7 +330,8 @@ mod tests {
     #[tokio::test]
     async fn c11_a_write_decided_before_the_end_is_dropped_after_it() {
         let store = MemoryStore::new();
-        let outcome = vault(&store).commit(guard(0), Expect::Anything { over: None }, Arc::new(sample())).await;
+        let outcome =
+            vault(&store).commit(guard(0), Expect::Anything { over: None }, Arc::new(sample())).await;
         assert_eq!(outcome, Ok(Commit::Superseded));
         assert!(store.peek(Slot::Session).is_none());
     }
@@ -343,8 +341,7 @@ mod tests {
     async fn b12_a_sign_in_that_nobody_waits_for_any_more_replaces_no_later_one() {
         let (ours, another) = (Arc::new(sample()), SignInId::named("another"));
         // Not even one that began later by its clock stays, if it is the one that was to be replaced.
-        for (began, over, replaced) in
-            [(-1, None, true), (1, None, false), (1, Some(another.clone()), true)]
+        for (began, over, replaced) in [(-1, None, true), (1, None, false), (1, Some(another.clone()), true)]
         {
             let (store, gate) = (MemoryStore::new(), Gate::default());
             let vault = Vault::new(worker(GatedStore::maker(&store, &gate)), None, Bulletin::default());
@@ -431,7 +428,10 @@ mod tests {
         let (ours, theirs) = (sample(), SessionRecord { sign_in: SignInId::named("theirs"), ..sample() });
         let damaged = || store.plant(Slot::Session, b"something else");
         for (last_writer, left) in [(&theirs, true), (&ours, false)] {
-            vault.commit(guard(1), Expect::Anything { over: None }, Arc::new(last_writer.clone())).await.unwrap();
+            vault
+                .commit(guard(1), Expect::Anything { over: None }, Arc::new(last_writer.clone()))
+                .await
+                .unwrap();
             damaged();
             vault.end(Erase::SignIn(ours.sign_in.clone()), None, None).await.unwrap();
             assert_eq!(store.peek(Slot::Session).is_some(), left);

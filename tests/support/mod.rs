@@ -12,7 +12,7 @@ use std::{
 use otpless_local::{Control, Issued, OtplessLocal, Settings, SignIn};
 use otpless_relay::Relay;
 use tauri_plugin_otpless::{
-    Session, SessionStatus, Timestamp,
+    Attach, Session, SessionStatus, Timestamp,
     engine::{
         ActivityLog, ClientApi, Clock, Expected, HttpClient, JwksVerifier, KeySource, MakeStore,
         MemoryActivityLog, MemoryStore, Parts, Policy, RelayApi, RelayHeaders, Runtime, SessionApi,
@@ -22,6 +22,7 @@ use tauri_plugin_otpless::{
 use tempfile::TempDir;
 use url::Url;
 
+mod backend;
 mod installed;
 mod judge;
 mod process;
@@ -31,6 +32,7 @@ pub(crate) use relay::GATEWAY_KEY;
 
 use process::Process;
 
+pub(crate) use backend::Backend;
 pub(crate) use installed::Installed;
 pub(crate) use judge::Judge;
 
@@ -83,6 +85,8 @@ pub(crate) struct Device {
     pub(crate) log: Arc<MemoryActivityLog>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) policy: Policy,
+    /// How calls to the app's own backend carry the session.
+    pub(crate) attach: Attach,
     /// How much time has been made to pass, which is true for the server whatever the machine's clock says.
     passed_ms: AtomicI64,
     directory: TempDir,
@@ -105,6 +109,7 @@ impl Device {
             log: Arc::default(),
             clock: Arc::default(),
             policy: Policy::default(),
+            attach: Attach::default(),
             passed_ms: AtomicI64::new(0),
             directory: TempDir::new().expect("a temporary directory"),
             relay: None,
@@ -172,6 +177,7 @@ impl Device {
             lock_directory: Some(self.lock_directory()),
             random: Arc::new(|| 0),
             runtime: process.clone(),
+            attach: self.attach.clone(),
         });
         process.spawn(Box::pin(manager.clone().run()));
         App { manager, process }

@@ -124,6 +124,7 @@ fn engine<T: Transport>(
         // No jitter: processes that never spread by themselves are the hardest on the lock.
         random: Arc::new(|| 0),
         runtime: Arc::new(Handle::current()),
+        attach: Default::default(),
     })
 }
 

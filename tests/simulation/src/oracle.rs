@@ -126,7 +126,7 @@ impl Oracle {
         }
     }
 
-    fn violated(&mut self, world: &World, what: String) {
+    pub(crate) fn violated(&mut self, world: &World, what: String) {
         world.tell(|| format!("VIOLATION: {what}"));
         if self.violations.len() < 5 {
             self.violations.push(what);

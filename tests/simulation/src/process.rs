@@ -261,6 +261,7 @@ impl App {
                 Arc::new(move || world.draw(|rng| rng.u32(..)))
             },
             runtime: runtime.clone(),
+            attach: Default::default(),
         });
         *process.published.lock().unwrap_or_else(PoisonError::into_inner) = Some(manager.subscribe());
         let run = manager.clone().run();

@@ -1,0 +1,294 @@
+import { invoke } from "@tauri-apps/api/core";
+
+import { isOtplessError, type OtplessError } from "./errors.js";
+import { assertInsideTauri } from "./ipc.js";
+import { invalidArgument, toOtplessError } from "./rejection.js";
+
+/** Largest piece of a body that goes to the core at once, in bytes; it takes no larger ones. */
+const PIECE = 1024 * 1024;
+
+/** Up to this size the core keeps a body, so that it can be sent again after a 401 or a redirect. */
+const LARGEST_KEPT = 64 * 1024 * 1024;
+
+/**
+ * `fetch` for your own backend: the app's core makes the request and attaches the session, so that the page needs no
+ * token. The arguments are those of the standard `fetch`, and so is the `Response`; both bodies may be streams.
+ *
+ * What differs: only the URLs in the scope of the permission may be called, and redirects must stay in it. The session is
+ * always attached; `Authorization` and `Cookie` cannot be set, cookies of the answer stay in the core. There is no CORS,
+ * so `mode`, `cache`, `referrer` and `keepalive` say nothing here. A 401 is answered with one renewal of the session and
+ * one more try, unless the body was a stream. A call that nobody reads or waits for is dropped after five minutes.
+ *
+ * Permission: `otpless:allow-fetch` with a scope, **not** part of `otpless:default`.
+ *
+ * @throws `TypeError` if there is no answer, as the standard has it. Its `cause` is an {@link OtplessError}:
+ *   `notSignedIn` and nothing was sent, `notPermitted` if the URL or a redirect is not in the scope, `network` without a
+ *   connection, `rateLimited` with too many calls at once, `invalidArgument` for what cannot be sent. With an aborted
+ *   `signal` it is the signal's reason.
+ * @example
+ * ```ts
+ * import { fetch, isOtplessError } from "tauri-plugin-otpless-api";
+ *
+ * try {
+ *   const response = await fetch("https://api.example.com/orders", { signal: AbortSignal.timeout(10_000) });
+ *   console.log(response.ok ? await response.json() : response.status);
+ * } catch (error) {
+ *   const cause = error instanceof TypeError ? error.cause : error;
+ *   if (isOtplessError(cause) && cause.kind === "notSignedIn") location.hash = "#/sign-in";
+ * }
+ * ```
+ */
+export async function fetch(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
+  const signal = init.signal ?? (input instanceof Request ? input.signal : undefined);
+  signal?.throwIfAborted();
+  const call = new Call(signal);
+  try {
+    return await call.run(input, init);
+  } catch (error) {
+    const reason: unknown = signal?.aborted ? signal.reason : error;
+    call.giveUp(reason);
+    throw reason;
+  }
+}
+
+/** What the core answers to `fetch_send`. */
+interface Head {
+  type: ResponseType;
+  status: number;
+  statusText: string;
+  headers: [name: string, value: string][];
+  url: string;
+  redirected: boolean;
+  hasBody: boolean;
+}
+
+/** One call, from being asked for until its answer has been read. */
+class Call {
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = (): void => this.giveUp(this.#signal?.reason);
+  /** The core's number for it, while there is one. */
+  #number: number | undefined;
+  /** Whether the core need not be told any more. */
+  #over = false;
+  #answer: ReadableStreamDefaultController<Uint8Array> | undefined;
+
+  constructor(signal: AbortSignal | null | undefined) {
+    this.#signal = signal ?? undefined;
+    this.#signal?.addEventListener("abort", this.#onAbort);
+  }
+
+  async run(input: RequestInfo | URL, init: RequestInit): Promise<Response> {
+    const { body, duplex: _, ...rest } = init as RequestInit & { duplex?: unknown };
+    const streamed = body instanceof ReadableStream ? body : undefined;
+    // Not every webview can put a stream into a Request, and those that cannot make text of it.
+    const request = new Request(input, streamed === undefined ? init : rest);
+    refuse(request);
+    const whole = streamed === undefined ? await bytesOf(request) : undefined;
+    const isKept = whole !== undefined && whole.byteLength <= LARGEST_KEPT;
+    const pieces = streamed ?? whole;
+
+    const asked = step<number>("fetch", {
+      request: {
+        method: request.method,
+        url: request.url,
+        headers: [...request.headers],
+        redirect: request.redirect,
+        body: pieces === undefined ? "none" : isKept ? "whole" : "stream",
+      },
+    });
+    await this.#wait(asked.then((number) => this.#begin(number)));
+    const written = pieces === undefined ? Promise.resolve() : this.#write(pieces);
+    if (isKept) {
+      await this.#wait(written);
+    }
+    const head = await this.#wait(this.#send(written));
+    return dressed(new Response(head.hasBody ? this.#body() : this.#end(), responseInit(head)), head);
+  }
+
+  #begin(number: number): void {
+    this.#number = number;
+    if (this.#over) {
+      // Given up while the core was still finding a number for it.
+      cancel(number);
+    }
+  }
+
+  /** Tells the core, if it has anything to be told, and breaks the answer's body off. */
+  giveUp(reason: unknown): void {
+    if (!this.#over && this.#number !== undefined) {
+      cancel(this.#number);
+    }
+    this.#answer?.error(reason);
+    this.#end();
+  }
+
+  /** The call's result, or the signal's reason if that comes first. */
+  async #wait<T>(result: Promise<T>): Promise<T> {
+    const signal = this.#signal;
+    if (signal === undefined) {
+      return result;
+    }
+    let onAbort!: () => void;
+    const aborted = new Promise<never>((_, reject) => {
+      onAbort = () => reject(signal.reason);
+      signal.addEventListener("abort", onAbort);
+    });
+    try {
+      return await Promise.race([result, aborted]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      signal.throwIfAborted();
+    }
+  }
+
+  /** The head of the answer. A stream that fails before there is one fails the call. */
+  #send(written: Promise<void>): Promise<Head> {
+    const sent = step<Head>("fetch_send", { call: this.#number });
+    return new Promise((resolve, reject) => {
+      sent.then(resolve, reject);
+      written.catch((error: unknown) => {
+        // The core's own refusal of a piece is told better by its answer to the whole.
+        if (!isNetworkError(error)) {
+          this.giveUp(error);
+          reject(error);
+        }
+      });
+    });
+  }
+
+  async #write(body: ReadableStream<Uint8Array> | Uint8Array): Promise<void> {
+    if (body instanceof Uint8Array) {
+      await this.#writePieces(body);
+    } else {
+      const reader = body.getReader();
+      try {
+        for (let read = await reader.read(); !read.done; read = await reader.read()) {
+          await this.#writePieces(read.value);
+        }
+      } catch (error) {
+        // Settles when the stream has been told; nobody waits for that.
+        reader.cancel(error).catch(() => {});
+        throw isNetworkError(error) ? error : new TypeError("the stream of the request's body failed", { cause: error });
+      }
+    }
+    await this.#writePiece(new Uint8Array());
+  }
+
+  async #writePieces(bytes: Uint8Array): Promise<void> {
+    if (!(bytes instanceof Uint8Array)) {
+      throw new TypeError("a stream that is the body of a request must be one of Uint8Arrays");
+    }
+    for (let at = 0; at < bytes.byteLength; at += PIECE) {
+      await this.#writePiece(bytes.subarray(at, at + PIECE));
+    }
+  }
+
+  #writePiece(piece: Uint8Array): Promise<void> {
+    return step("fetch_write", piece, { headers: { "otpless-call": String(this.#number) } });
+  }
+
+  /** The answer's body. Nothing is read ahead, so a page that reads slowly slows the server down. */
+  #body(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const call = this.#number;
+    return new ReadableStream<Uint8Array<ArrayBuffer>>(
+      {
+        start: (controller) => {
+          this.#answer = controller as ReadableStreamDefaultController<Uint8Array>;
+        },
+        pull: async (controller) => {
+          // An array of numbers where Tauri's IPC has no bytes.
+          const read = await step<ArrayBuffer | number[]>("fetch_read", { call }).catch((error: unknown) => {
+            this.#end();
+            throw error;
+          });
+          const piece = new Uint8Array(read);
+          if (this.#over) {
+            return;
+          }
+          if (piece.byteLength === 0) {
+            this.#end();
+            controller.close();
+          } else {
+            controller.enqueue(piece);
+          }
+        },
+        cancel: () => {
+          this.#answer = undefined;
+          this.giveUp(undefined);
+        },
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  /** From here on the signal has nothing to abort. */
+  #end(): null {
+    this.#over = true;
+    this.#answer = undefined;
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    return null;
+  }
+}
+
+/** What this `fetch` cannot honour and must not pass over in silence. */
+function refuse(request: Request): void {
+  if (request.credentials === "omit") {
+    throw networkError(invalidArgument("this fetch always attaches the session; use the window's own without it"));
+  }
+  if (request.integrity) {
+    throw networkError(invalidArgument("this fetch does not check the integrity of what it gets"));
+  }
+}
+
+async function bytesOf(request: Request): Promise<Uint8Array | undefined> {
+  if (request.method === "GET" || request.method === "HEAD") {
+    return undefined;
+  }
+  const bytes = new Uint8Array(await request.arrayBuffer());
+  return bytes.byteLength === 0 ? undefined : bytes;
+}
+
+/** A step of a call; rejects as `fetch` does. */
+async function step<T>(
+  command: string,
+  args: Record<string, unknown> | Uint8Array,
+  options?: { headers: Record<string, string> },
+): Promise<T> {
+  try {
+    assertInsideTauri();
+    return await invoke<T>(`plugin:otpless|${command}`, args, options);
+  } catch (raw) {
+    throw networkError(toOtplessError(raw, { plugin: "otpless", name: "fetch", permission: "otpless:allow-fetch" }));
+  }
+}
+
+/** Tells the core that a call is given up. That it is over already is as good. */
+function cancel(call: number): void {
+  step("fetch_cancel", { call }).catch(() => {});
+}
+
+/** What the standard calls a network error, whatever it was. */
+function networkError(cause: OtplessError): TypeError {
+  return new TypeError(cause.message, { cause });
+}
+
+function isNetworkError(error: unknown): boolean {
+  return error instanceof TypeError && isOtplessError(error.cause);
+}
+
+function responseInit({ status, statusText, headers }: Head): ResponseInit {
+  // No Response can be made with the status of an opaque redirect.
+  return status === 0 ? {} : { status, statusText, headers };
+}
+
+/** A response says itself where it is from, which the one that made it cannot. */
+function dressed(response: Response, head: Head): Response {
+  const { type, url, redirected } = head;
+  const own = head.status === 0 ? { type, url, redirected, status: 0, ok: false } : { type, url, redirected };
+  for (const [name, value] of Object.entries(own)) {
+    Object.defineProperty(response, name, { value, configurable: true, enumerable: true });
+  }
+  const clone = (): Response => dressed(Response.prototype.clone.call(response), head);
+  Object.defineProperty(response, "clone", { value: clone, configurable: true });
+  return response;
+}

@@ -1,0 +1,46 @@
+//! Which webview may have what carries a token (requirement D5).
+//!
+//! A capability that names a window covers every webview in it, also one that an app opens there to show somebody else's
+//! page. What carries a token is not for such a webview: it has a label of its own, which is not its window's. An app that
+//! means it to have a token says so where it says everything of the kind, by that label in the `webviews` of a capability.
+
+use tauri::{
+    Runtime,
+    ipc::{CommandArg, CommandItem, InvokeError},
+    utils::acl::resolved::ResolvedCommand,
+};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    fetch::Owner,
+};
+
+/// The webview that calls a command which carries a token, or writes one. As an argument of a command it refuses all others.
+#[derive(Debug)]
+pub(crate) struct TokenCaller(pub(crate) Owner);
+
+impl<'a, R: Runtime> CommandArg<'a, R> for TokenCaller {
+    fn from_command(command: CommandItem<'a, R>) -> std::result::Result<Self, InvokeError> {
+        let webview = command.message.webview_ref();
+        let owner =
+            Owner { window: webview.window().label().to_owned(), webview: webview.label().to_owned() };
+        admitted(&owner, command.acl.as_deref().unwrap_or_default(), command.name)?;
+        Ok(Self(owner))
+    }
+}
+
+fn admitted(caller: &Owner, acl: &[ResolvedCommand], command: &str) -> Result<()> {
+    let named =
+        || acl.iter().any(|allowed| allowed.webviews.iter().any(|pattern| pattern.matches(&caller.webview)));
+    if caller.webview == caller.window || named() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::NotPermitted,
+        format!(
+            "the webview {:?} may not call {command}: it is a second one in the window {:?}, and what carries a token is \
+             for a webview that has its window's label. If it is meant to, name it in the `webviews` of a capability",
+            caller.webview, caller.window
+        ),
+    ))
+}

@@ -1,0 +1,365 @@
+//! One call that is not over: what its page does with it, a piece at a time.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use reqwest::Response;
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
+
+use super::{
+    ask::Ask,
+    desk::Owner,
+    exchange::{Exchange, Head},
+    scope::Scope,
+    upload::{MAX_PIECE, Piece, Source, Upload},
+};
+use crate::{
+    SessionManager,
+    api::http::HttpClient,
+    error::{Error, ErrorKind, Result},
+};
+
+/// As much of an answer as is handed over at a time, if it is there already: IPC costs more per piece than per byte.
+const READ_AT_ONCE: usize = 256 * 1024;
+
+/// A call between being asked for and being over.
+pub(crate) struct Call {
+    owner: Owner,
+    ended: watch::Sender<bool>,
+    use_: Mutex<Use>,
+    /// Apart from the stage, because a stream is written while its request is under way.
+    upload: tokio::sync::Mutex<Upload>,
+    stage: tokio::sync::Mutex<Stage>,
+}
+
+/// When the page last did something with it.
+#[derive(Debug)]
+struct Use {
+    at: Instant,
+    /// Whether the page is waiting for something: then it is not idle, however long that takes.
+    waiting: usize,
+}
+
+enum Stage {
+    Asked(Box<Asked>),
+    Answered(Box<Answer>),
+    Over,
+}
+
+struct Asked {
+    ask: Ask,
+    scope: Scope,
+    /// `None` for a whole body, which comes from the upload when it is complete.
+    source: Option<Source>,
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("owner", &self.owner).finish_non_exhaustive()
+    }
+}
+
+impl Call {
+    pub(crate) fn new(owner: Owner, ask: Ask, scope: Scope, room: &std::sync::Arc<Semaphore>) -> Self {
+        let (upload, source) = Upload::new(ask.body, room);
+        Self {
+            owner,
+            ended: watch::Sender::new(false),
+            use_: Mutex::new(Use { at: Instant::now(), waiting: 0 }),
+            upload: tokio::sync::Mutex::new(upload),
+            stage: tokio::sync::Mutex::new(Stage::Asked(Box::new(Asked { ask, scope, source }))),
+        }
+    }
+
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Takes the next piece of the body; an empty one is its end. Waits for the network with a stream.
+    pub(crate) async fn write(&self, piece: &[u8]) -> Result<()> {
+        if piece.len() > MAX_PIECE {
+            return Err(Error::invalid_argument(
+                "a piece of the body is larger than 1 MiB; send it in smaller ones",
+            ));
+        }
+        let mut upload = self.upload.try_lock().map_err(|_| one_at_a_time("written"))?;
+        self.touch();
+        match &mut *upload {
+            Upload::Over | Upload::Complete(_) => {
+                Err(Error::invalid_argument("the request has no body, or all of it has been written"))
+            }
+            Upload::Whole(_) if piece.is_empty() => {
+                if let Upload::Whole(whole) = mem::replace(&mut *upload, Upload::Over) {
+                    *upload = Upload::Complete(whole.complete());
+                }
+                Ok(())
+            }
+            Upload::Whole(whole) => whole.push(piece),
+            Upload::Stream(pieces) => {
+                let over = piece.is_empty();
+                let piece = if over { Piece::End } else { Piece::Bytes(Bytes::copy_from_slice(piece)) };
+                let taken = tokio::select! {
+                    biased;
+                    () = self.ended() => return Err(ended()),
+                    taken = pieces.send(piece) => taken,
+                };
+                if over || taken.is_err() {
+                    *upload = Upload::Over;
+                }
+                taken.map_err(|_| {
+                    Error::new(ErrorKind::Network, "nobody takes the body any more: the request is over")
+                        .with_code("9101")
+                })
+            }
+        }
+    }
+
+    /// Makes the request. `places` is how many of them may be under way.
+    pub(crate) async fn send(
+        &self,
+        manager: &SessionManager,
+        http: &HttpClient,
+        places: &Semaphore,
+    ) -> Result<Head> {
+        let mut stage = self.stage.try_lock().map_err(|_| one_at_a_time("sent"))?;
+        let Stage::Asked(asked) = &mut *stage else {
+            return Err(Error::invalid_argument("the request has been sent already"));
+        };
+        let source = match asked.source.take() {
+            Some(source) => source,
+            None => self.collected()?,
+        };
+        let Stage::Asked(asked) = mem::replace(&mut *stage, Stage::Over) else { return Err(ended()) };
+        let Asked { ask, scope, .. } = *asked;
+        let _waiting = self.waiting();
+        let outcome = tokio::select! {
+            biased;
+            () = self.ended() => return Err(ended()),
+            outcome = async {
+                let _place = places.acquire().await;
+                Exchange::new(manager, http, scope, ask.redirect, source).run(ask).await
+            } => outcome,
+        };
+        let (head, response) = outcome?;
+        if let Some(response) = response {
+            *stage = Stage::Answered(Box::new(Answer { response, then: None }));
+        }
+        Ok(head)
+    }
+
+    fn collected(&self) -> Result<Source> {
+        let incomplete = || Error::invalid_argument("the body is not complete; nothing was sent");
+        let mut upload = self.upload.try_lock().map_err(|_| incomplete())?;
+        match mem::replace(&mut *upload, Upload::Over) {
+            Upload::Complete(source) => Ok(source),
+            other => {
+                *upload = other;
+                Err(incomplete())
+            }
+        }
+    }
+
+    /// The next piece of the answer's body, empty at its end.
+    pub(crate) async fn read(&self) -> Result<Vec<u8>> {
+        let mut stage = self.stage.try_lock().map_err(|_| one_at_a_time("read"))?;
+        let Stage::Answered(answer) = &mut *stage else {
+            return Err(Error::invalid_argument("there is no answer to read; send the request first"));
+        };
+        let _waiting = self.waiting();
+        let piece = tokio::select! {
+            biased;
+            () = self.ended() => return Err(ended()),
+            piece = answer.next_piece() => piece,
+        };
+        if !matches!(&piece, Ok(piece) if !piece.is_empty()) {
+            *stage = Stage::Over;
+        }
+        piece
+    }
+
+    /// Whether there is nothing more to be had of it.
+    pub(crate) fn is_over(&self) -> bool {
+        // Whoever holds the lock has not done with it.
+        self.stage.try_lock().is_ok_and(|stage| matches!(*stage, Stage::Over))
+    }
+
+    /// Whatever is under way for it stops, and nothing begins any more.
+    pub(crate) fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    async fn ended(&self) {
+        // The sender is ours, so there is always somebody to hear from.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    /// For how long its page has done nothing with it and waited for nothing.
+    pub(crate) fn idle(&self, now: Instant) -> Duration {
+        let used = self.used();
+        if used.waiting > 0 { Duration::ZERO } else { now.saturating_duration_since(used.at) }
+    }
+
+    fn used(&self) -> MutexGuard<'_, Use> {
+        self.use_.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn touch(&self) {
+        self.used().at = Instant::now();
+    }
+
+    fn waiting(&self) -> Waiting<'_> {
+        self.used().waiting += 1;
+        Waiting(self)
+    }
+}
+
+struct Waiting<'a>(&'a Call);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut used = self.0.used();
+        used.waiting -= 1;
+        used.at = Instant::now();
+    }
+}
+
+/// An answer's body.
+struct Answer {
+    response: Response,
+    /// What was there already when the last piece was handed over, and did not belong to it: its end, or why it broke off. It
+    /// is not said a second time.
+    then: Option<reqwest::Result<Option<Bytes>>>,
+}
+
+impl Answer {
+    async fn chunk(&mut self) -> reqwest::Result<Option<Bytes>> {
+        match self.then.take() {
+            Some(outcome) => outcome,
+            None => self.response.chunk().await,
+        }
+    }
+
+    /// Waits for one piece and takes along what else is there.
+    async fn next_piece(&mut self) -> Result<Vec<u8>> {
+        let mut piece = Vec::new();
+        while piece.is_empty() {
+            match self.chunk().await.map_err(|_| broken_off())? {
+                Some(chunk) => piece.extend_from_slice(&chunk),
+                None => return Ok(piece),
+            }
+        }
+        while piece.len() < READ_AT_ONCE {
+            // Nothing is lost with a `chunk` that is dropped while there is none.
+            let there = poll_fn(|cx| Poll::Ready(std::pin::pin!(self.response.chunk()).poll(cx)));
+            match there.await {
+                Poll::Ready(Ok(Some(chunk))) => piece.extend_from_slice(&chunk),
+                Poll::Ready(over) => {
+                    self.then = Some(over);
+                    break;
+                }
+                Poll::Pending => break,
+            }
+        }
+        Ok(piece)
+    }
+}
+
+fn broken_off() -> Error {
+    Error::new(
+        ErrorKind::Network,
+        "the connection was lost before the answer was complete; what has been read so far is all there is. The session \
+         is kept",
+    )
+    .with_code("9101")
+}
+
+fn one_at_a_time(what: &str) -> Error {
+    Error::invalid_argument(format!("a call is {what} one step at a time: wait for the one before"))
+}
+
+/// The call was ended from outside while something was waited for.
+fn ended() -> Error {
+    Error::new(
+        ErrorKind::Network,
+        "the call was given up: it was cancelled, its page went away, or nobody touched it for five minutes",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::VecDeque,
+        io,
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use http_body::{Body, Frame};
+
+    use super::*;
+
+    /// A body all of which is there at once. After an error it says that it is over, as those of real connections do.
+    struct There(VecDeque<io::Result<Bytes>>);
+
+    impl Body for There {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+            Poll::Ready(self.0.pop_front().map(|piece| piece.map(Frame::data)))
+        }
+    }
+
+    fn answer(pieces: impl IntoIterator<Item = io::Result<Bytes>>) -> Answer {
+        let body = reqwest::Body::wrap(There(pieces.into_iter().collect()));
+        Answer { response: http::Response::new(body).into(), then: None }
+    }
+
+    fn piece(bytes: &'static [u8]) -> io::Result<Bytes> {
+        Ok(Bytes::from_static(bytes))
+    }
+
+    #[tokio::test]
+    async fn what_is_there_is_handed_over_together_and_an_empty_piece_is_not_the_end() {
+        let mut answer = answer([piece(b""), piece(b"one "), piece(b""), piece(b"two")]);
+        assert_eq!(answer.next_piece().await.unwrap(), b"one two");
+        assert!(answer.next_piece().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_lost_right_after_a_piece_is_not_an_end() {
+        let mut answer = answer([piece(b"half of "), piece(b"it"), Err(io::Error::other("on purpose"))]);
+        assert_eq!(answer.next_piece().await.unwrap(), b"half of it");
+        assert_eq!(answer.next_piece().await.unwrap_err().code(), Some("9101"));
+    }
+
+    #[tokio::test]
+    async fn a_piece_is_not_much_larger_than_it_should_be() {
+        const CHUNK: &[u8] = &[7; 100 * 1024];
+        let mut answer = answer((0..10).map(|_| piece(CHUNK)));
+        let (mut pieces, mut bytes) = (0, 0);
+        loop {
+            let piece = answer.next_piece().await.unwrap();
+            if piece.is_empty() {
+                break;
+            }
+            assert!(piece.len() < READ_AT_ONCE + CHUNK.len(), "{}", piece.len());
+            pieces += 1;
+            bytes += piece.len();
+        }
+        assert_eq!((pieces, bytes), (4, 10 * CHUNK.len()));
+    }
+}

@@ -1,0 +1,239 @@
+//! Every call that is not over, and whose it is; how many there may be (requirement D9).
+//!
+//! A table of our own and not Tauri's resource table, because a call can end without its page: when the page is left, when
+//! nobody touches it, when there are too many. Its entry must go then, and Tauri's table neither says who has what nor
+//! drops anything before its window is closed.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::{sync::Semaphore, time::Instant};
+
+use super::{
+    ask::Ask,
+    call::Call,
+    exchange::{Head, NO_PROGRESS},
+    scope::Scope,
+    upload::MAX_KEPT_KIB,
+};
+use crate::{
+    SessionManager,
+    api::http::HttpClient,
+    error::{Error, ErrorKind, Result},
+};
+
+/// Calls that there may be at a time, in the whole app: far more than a page has use for, and few enough for the system's
+/// open sockets (1,024 on many).
+pub const MAX_OPEN: usize = 256;
+
+/// Requests that wait for their answer at a time; others wait their turn. A browser has six for a host.
+pub const MAX_UNDER_WAY: usize = 32;
+
+/// A call that its page neither uses nor waits on is dropped after this, and its connection with it.
+pub const IDLE: Duration = NO_PROGRESS;
+
+/// If there are [`MAX_OPEN`], the one that has been idle longest makes room, but not before this. A page that looks only at
+/// `response.ok` leaves the body unread, and a browser would collect it as garbage.
+pub const SPARED: Duration = Duration::from_secs(10);
+
+/// How often idle calls are looked for.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// Whose a call is: a webview, by its label and its window's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The window's label.
+    pub window: String,
+    /// The webview's label.
+    pub webview: String,
+}
+
+/// Where the calls of all pages are.
+#[derive(Clone, Debug)]
+pub struct Desk(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    manager: SessionManager,
+    http: HttpClient,
+    calls: Mutex<Calls>,
+    under_way: Semaphore,
+    room: Arc<Semaphore>,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    last: u64,
+    open: BTreeMap<u64, Arc<Call>>,
+    /// Whether somebody looks for idle ones.
+    swept: bool,
+}
+
+impl Desk {
+    /// A desk without calls.
+    pub fn new(manager: SessionManager, http: HttpClient) -> Self {
+        Self(Arc::new(Inner {
+            manager,
+            http,
+            calls: Mutex::default(),
+            under_way: Semaphore::new(MAX_UNDER_WAY),
+            room: Arc::new(Semaphore::new(MAX_KEPT_KIB)),
+        }))
+    }
+
+    /// Takes a call in; answers its number, which is good for `owner` alone. In a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// `NotPermitted` if its URL is not in the scope, `RateLimited` if there are too many.
+    pub fn open(&self, owner: Owner, ask: Ask, scope: Scope) -> Result<u64> {
+        scope.check(&ask.url)?;
+        let call = Arc::new(Call::new(owner, ask, scope, &self.0.room));
+        let mut calls = self.0.calls();
+        if calls.open.len() >= MAX_OPEN {
+            calls.make_room()?;
+        }
+        calls.last += 1;
+        let number = calls.last;
+        calls.open.insert(number, call);
+        if !std::mem::replace(&mut calls.swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(&self.0)));
+        }
+        Ok(number)
+    }
+
+    /// Takes the next piece of a request's body, at most 1 MiB; an empty one is its end. Waits for the network with a
+    /// stream.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` if there is no such call or nothing more to write, `RateLimited` if bodies take up too much memory,
+    /// `Network` if nobody takes the piece.
+    pub async fn write(&self, owner: &Owner, number: u64, piece: &[u8]) -> Result<()> {
+        self.call(owner, number)?.write(piece).await
+    }
+
+    /// Makes the request; answers the head of its answer.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` if there is no such call or it cannot be sent; `NotSignedIn` before anything is sent;
+    /// `SessionChanged` if another session began between two requests of the call; `Network` without an answer;
+    /// `NotPermitted` and `Server` for redirects that cannot be followed.
+    pub async fn send(&self, owner: &Owner, number: u64) -> Result<Head> {
+        let call = self.call(owner, number)?;
+        let outcome = call.send(&self.0.manager, &self.0.http, &self.0.under_way).await;
+        self.forget_if_over(&call, number);
+        outcome
+    }
+
+    /// The next piece of an answer's body, empty at its end.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` if there is no such call or no answer yet; `Network` if the body breaks off.
+    pub async fn read(&self, owner: &Owner, number: u64) -> Result<Vec<u8>> {
+        let call = self.call(owner, number)?;
+        let outcome = call.read().await;
+        self.forget_if_over(&call, number);
+        outcome
+    }
+
+    /// Gives a call up, whatever is under way for it. One that is over already is none the worse for it.
+    pub fn cancel(&self, owner: &Owner, number: u64) {
+        if self.call(owner, number).is_ok() {
+            self.forget(number);
+        }
+    }
+
+    /// Gives up the calls of a webview whose page is being left.
+    pub fn page_left(&self, webview: &str) {
+        self.end_those(|call, _| call.owner().webview == webview);
+    }
+
+    /// Gives up the calls of a window that is gone.
+    pub fn window_closed(&self, window: &str) {
+        self.end_those(|call, _| call.owner().window == window);
+    }
+
+    fn call(&self, owner: &Owner, number: u64) -> Result<Arc<Call>> {
+        let calls = self.0.calls();
+        calls.open.get(&number).filter(|call| call.owner() == owner).cloned().ok_or_else(|| {
+            Error::invalid_argument(
+                "there is no such call: it is over, was cancelled, or nobody touched it for five minutes",
+            )
+        })
+    }
+
+    fn forget_if_over(&self, call: &Call, number: u64) {
+        if call.is_over() {
+            self.forget(number);
+        }
+    }
+
+    fn forget(&self, number: u64) {
+        if let Some(call) = self.0.calls().open.remove(&number) {
+            call.end();
+        }
+    }
+
+    fn end_those(&self, which: impl Fn(&Call, Instant) -> bool) {
+        self.0.calls().end_those(which);
+    }
+}
+
+impl Inner {
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Calls {
+    fn end_those(&mut self, which: impl Fn(&Call, Instant) -> bool) {
+        let now = Instant::now();
+        self.open.retain(|_, call| {
+            let over = which(call, now);
+            if over {
+                call.end();
+            }
+            !over
+        });
+    }
+
+    fn make_room(&mut self) -> Result<()> {
+        let now = Instant::now();
+        let idle = self.open.iter().map(|(number, call)| (call.idle(now), *number));
+        match idle.max() {
+            Some((idle, number)) if idle >= SPARED => {
+                if let Some(call) = self.open.remove(&number) {
+                    call.end();
+                }
+                Ok(())
+            }
+            _ => Err(Error::new(
+                ErrorKind::RateLimited,
+                format!(
+                    "{MAX_OPEN} calls to your backend are open, and all of them are in use; nothing was sent. Wait \
+                     until some are over, read answers to their end, or cancel them"
+                ),
+            )),
+        }
+    }
+}
+
+/// Drops idle calls for as long as there are any calls.
+async fn sweep(desk: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let Some(desk) = desk.upgrade() else { return };
+        let mut calls = desk.calls();
+        calls.end_those(|call, now| call.idle(now) >= IDLE);
+        if calls.open.is_empty() {
+            calls.swept = false;
+            return;
+        }
+    }
+}

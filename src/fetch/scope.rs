@@ -1,0 +1,224 @@
+//! Where a page may call: the URL patterns that its capability gives to `otpless:allow-fetch`.
+
+use std::sync::Arc;
+
+use reqwest::Url;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use urlpattern::{UrlPattern, UrlPatternInit, UrlPatternMatchInput};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// One entry of a scope: `{"url": "https://api.example.com/*"}`, or the pattern alone.
+///
+/// A pattern follows the URLPattern standard, as in tauri-plugin-http. One that is none is kept as such instead of being
+/// refused here: Tauri would put its own words around the refusal, which a page could not tell from a defect.
+#[derive(Debug)]
+pub struct Entry {
+    written: String,
+    pattern: Option<UrlPattern>,
+}
+
+impl<'de> Deserialize<'de> for Entry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let entry = Value::deserialize(deserializer)?;
+        let written = match &entry {
+            Value::String(pattern) => Some(pattern),
+            Value::Object(fields) if fields.len() == 1 => match fields.get("url") {
+                Some(Value::String(pattern)) => Some(pattern),
+                _ => None,
+            },
+            _ => None,
+        };
+        let pattern = written.and_then(|written| {
+            let init = UrlPatternInit::parse_constructor_string::<regex::Regex>(written, None).ok()?;
+            UrlPattern::parse(init, Default::default()).ok()
+        });
+        Ok(Self { written: written.cloned().unwrap_or_else(|| entry.to_string()), pattern })
+    }
+}
+
+impl Entry {
+    fn matches(&self, url: &Url) -> Result<bool> {
+        let refused = || {
+            Error::invalid_config(format!(
+                "the scope of otpless:allow-fetch has {:?}, which is no URL pattern; nothing was sent. It should be like \
+                 {{\"url\": \"https://api.example.com/*\"}}",
+                self.written
+            ))
+        };
+        let pattern = self.pattern.as_ref().ok_or_else(refused)?;
+        pattern.test(UrlPatternMatchInput::Url(url.clone())).map_err(|_| refused())
+    }
+}
+
+/// What one page may call.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    allow: Vec<Arc<Entry>>,
+    deny: Vec<Arc<Entry>>,
+}
+
+impl Scope {
+    /// What `allow` has and `deny` has not.
+    pub fn new(allow: &[Arc<Entry>], deny: &[Arc<Entry>]) -> Self {
+        Self { allow: allow.to_vec(), deny: deny.to_vec() }
+    }
+
+    /// That `url` is in the scope: some entry allows it and none denies it. All are looked at, so that one that is no
+    /// pattern is heard of at the first call and not at the first that would have needed it.
+    ///
+    /// # Errors
+    ///
+    /// `NotPermitted`, or `InvalidConfig` with the entry that is no pattern.
+    pub(crate) fn check(&self, url: &Url) -> Result<()> {
+        let any = |entries: &[Arc<Entry>], url: &Url| -> Result<bool> {
+            entries.iter().try_fold(false, |found, entry| Ok(entry.matches(url)? || found))
+        };
+        let plain = plainly_spelt(url);
+        let denied = any(&self.deny, url)? | any(&self.deny, &plain)?;
+        if any(&self.allow, url)? & any(&self.allow, &plain)? & !denied {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::NotPermitted,
+            format!(
+                "this window may not call {}: the scope of its otpless:allow-fetch {}; nothing was sent to it. \
+                 The scope stands in the window's capability (src-tauri/capabilities)",
+                url.origin().ascii_serialization(),
+                if denied { "denies that address" } else { "does not have that address" },
+            ),
+        ))
+    }
+}
+
+/// `url` with the characters of its path as they are where nothing needs them escaped: to a server `/%61dmin` is `/admin`,
+/// to a pattern it is not.
+fn plainly_spelt(url: &Url) -> Url {
+    let mut path = String::with_capacity(url.path().len());
+    let mut rest = url.path();
+    while let Some(at) = rest.find('%') {
+        path.push_str(&rest[..at]);
+        let escaped = rest.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match escaped.filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte)) {
+            Some(byte) => {
+                path.push(char::from(byte));
+                rest = &rest[at + 3..];
+            }
+            None => {
+                path.push('%');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    path.push_str(rest);
+    let mut plain = url.clone();
+    plain.set_path(&path);
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn scope(allow: &[Value], deny: &[Value]) -> Scope {
+        let entries = |values: &[Value]| -> Vec<Arc<Entry>> {
+            values.iter().map(|value| Arc::new(serde_json::from_value(value.clone()).unwrap())).collect()
+        };
+        Scope::new(&entries(allow), &entries(deny))
+    }
+
+    fn allows(scope: &Scope, url: &str) -> bool {
+        scope.check(&url.parse().unwrap()).is_ok()
+    }
+
+    #[test]
+    fn d9_only_what_the_scope_allows_and_looks_alikes_are_not_it() {
+        let scope = scope(&[json!({"url": "https://api.example.com/*"})], &[]);
+        for good in [
+            "https://api.example.com/",
+            "https://api.example.com",
+            "https://api.example.com:443/a/b",
+            "https://API.example.com/orders?x=1&y=2",
+            "https://api.example.com/a/../b",
+        ] {
+            assert!(allows(&scope, good), "{good}");
+        }
+        for bad in [
+            "http://api.example.com/",
+            "https://api.example.com:8443/",
+            "https://api.example.com.evil.example/",
+            "https://api-example.com/",
+            "https://apixexample.com/",
+            "https://evil.example/https://api.example.com/",
+            "https://evil.example?https://api.example.com/",
+            "https://evil.example#https://api.example.com/",
+            "https://api.example.com@evil.example/",
+            "https://evil.example\\@api.example.com/",
+            "https://xn--pi-7ka.example.com/",
+            "https://api.example.com./",
+            "https://example.com/",
+        ] {
+            assert!(!allows(&scope, bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn deny_wins_and_nothing_is_allowed_by_default() {
+        assert!(!allows(&Scope::default(), "https://api.example.com/"));
+        assert!(!allows(&scope(&[], &[json!("https://other.example/*")]), "https://api.example.com/"));
+        let scope =
+            scope(&[json!("https://*.example.com/*")], &[json!({"url": "https://*.example.com/admin/*"})]);
+        assert!(allows(&scope, "https://api.example.com/orders"));
+        assert!(!allows(&scope, "https://api.example.com/admin/users"));
+        assert!(!allows(&scope, "https://api.example.com/orders/../admin/users"));
+        assert!(!allows(&scope, "https://api.example.com/%61dmin/users?x"));
+        assert!(!allows(&scope, "https://api.example.com/a/%2e%2E/%61dmi%6e/users"));
+        assert!(!allows(&scope, "https://api.example.com/%61%64min%2Fx/../admin/%"));
+        assert!(allows(&scope, "https://api.example.com/%c3%a9/100%"));
+    }
+
+    #[test]
+    fn a_path_and_a_port_are_what_they_say() {
+        let scope = scope(&[json!("http://localhost:*/v1/*"), json!("https://api.example.com/status")], &[]);
+        assert!(allows(&scope, "http://localhost:8787/v1/orders"));
+        assert!(!allows(&scope, "http://localhost:8787/v2/orders"));
+        assert!(allows(&scope, "https://api.example.com/status"));
+        assert!(allows(&scope, "https://api.example.com/status?verbose"));
+        assert!(!allows(&scope, "https://api.example.com/status/all"));
+    }
+
+    #[test]
+    fn an_entry_that_is_no_pattern_is_named_whatever_is_called() {
+        for (entry, named) in [
+            (json!("https://api.example.com/("), "https://api.example.com/("),
+            (json!({"url": "/orders"}), "/orders"),
+            (json!({"url": 5}), "5"),
+            (json!({"path": "https://api.example.com/*"}), "path"),
+            (json!({"url": "https://api.example.com/*", "method": "GET"}), "method"),
+            (json!([]), "[]"),
+        ] {
+            for scope in [
+                scope(&[json!("https://api.example.com/*"), entry.clone()], &[]),
+                scope(&[json!("https://api.example.com/*")], std::slice::from_ref(&entry)),
+            ] {
+                let error = scope.check(&"https://api.example.com/".parse().unwrap()).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{entry}");
+                assert!(
+                    error.message().contains(&format!("{named:?}")[1..named.len() + 1]),
+                    "{entry}: {error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn e3_a_refusal_names_the_origin_and_no_more_of_the_url() {
+        let url = "https://e.example/canary?code=canary#canary".parse().unwrap();
+        let error = scope(&[], &[]).check(&url).unwrap_err();
+        assert!(error.message().contains("https://e.example:"), "{error}");
+        assert!(!error.message().contains("canary"), "{error}");
+    }
+}

@@ -1,0 +1,178 @@
+//! How much a page can have of it, and whose a call is (requirements D5, D9).
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use otpless_local::Operation;
+use serde_json::json;
+use tauri_plugin_otpless::{
+    ErrorKind,
+    engine::{IDLE, MAX_OPEN, MAX_UNDER_WAY, Owner, SPARED},
+};
+use tokio::time::timeout;
+
+use super::{EVERYWHERE, Page, kind};
+use crate::support::{Backend, Device, PATIENCE};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d9_a_flood_of_calls_is_bounded() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let backend = Backend::start().await;
+    let page = Page::new(&app, EVERYWHERE);
+    let questions = device.control.requests().len();
+    let opened: Vec<_> = (0..10_000).map(|_| page.open(json!({"url": backend.url("/gate")}))).collect();
+    let calls: Vec<u64> = opened.iter().filter_map(|call| call.as_ref().ok().copied()).collect();
+    assert_eq!(calls.len(), MAX_OPEN);
+    let refused = opened.iter().filter_map(|call| call.as_ref().err());
+    assert!(refused.clone().all(|error| error.kind() == ErrorKind::RateLimited));
+    assert!(refused.clone().all(|error| error.is_retryable()));
+    assert_eq!(refused.count(), 10_000 - MAX_OPEN);
+    let (answers, ()) = tokio::join!(join_all(calls.iter().map(|call| page.answer(*call))), async {
+        backend.until_waiting(MAX_UNDER_WAY).await;
+        backend.let_through(MAX_OPEN);
+    });
+    assert!(answers.iter().all(Result::is_ok), "those that had to wait have had their turn");
+    assert_eq!(backend.asked().len(), MAX_OPEN);
+    assert_eq!(device.control.requests().len(), questions, "OTPless was not asked for any of it");
+    page.get(&backend.url("/")).await.expect("there is room again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d9_not_more_than_so_many_requests_are_under_way() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let backend = Backend::start().await;
+    let page = Page::new(&app, EVERYWHERE);
+    let calls: Vec<u64> = (0..MAX_UNDER_WAY + 10)
+        .map(|_| page.open(json!({"url": backend.url("/gate")})).expect("there is room"))
+        .collect();
+    let (answers, ()) = tokio::join!(join_all(calls.iter().map(|call| page.answer(*call))), async {
+        backend.until_waiting(MAX_UNDER_WAY).await;
+        // Each that goes lets one in; there are never more.
+        for _ in 0..calls.len() {
+            assert!(backend.waiting() <= MAX_UNDER_WAY);
+            backend.let_through(1);
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(answers.iter().all(Result::is_ok));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d5_a_call_is_its_webviews_alone() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let backend = Backend::start().await;
+    let page = Page::new(&app, EVERYWHERE);
+    let stream = backend.stream();
+    let request = json!({"method": "POST", "url": backend.url("/stream"), "body": "whole"});
+    let call = page.open(request).unwrap();
+    for (window, webview) in [("main", "child"), ("other", "main"), ("other", "other")] {
+        let other = Owner { window: window.into(), webview: webview.into() };
+        for error in [
+            page.desk.write(&other, call, b"x").await.unwrap_err(),
+            page.desk.send(&other, call).await.unwrap_err(),
+            page.desk.read(&other, call).await.unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        }
+        page.desk.cancel(&other, call);
+        page.desk.page_left("child");
+        page.desk.window_closed("other");
+    }
+    page.write(call, &[]).await.expect("it is still there for its own");
+    page.send(call).await.expect("an answer");
+    drop(stream);
+    assert!(page.rest(call).await.expect("an end").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_end_with_their_page_and_with_their_window() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let backend = Backend::start().await;
+    let page = Page::new(&app, EVERYWHERE);
+    let leave: [fn(&Page); 2] = [|page| page.desk.page_left("main"), |page| page.desk.window_closed("main")];
+    for leave in leave {
+        let stream = backend.stream();
+        let read = page.open(json!({"url": backend.url("/stream")})).unwrap();
+        page.send(read).await.expect("the head");
+        let asked = page.open(json!({"url": backend.url("/gate")})).unwrap();
+        let (piece, answer, ()) = tokio::join!(page.read(read), page.send(asked), async {
+            backend.until_waiting(1).await;
+            leave(&page);
+        });
+        assert_eq!(
+            (kind(&piece.unwrap_err()), kind(&answer.unwrap_err())),
+            (json!("network"), json!("network"))
+        );
+        timeout(PATIENCE, stream.closed()).await.expect("the backend sees that nobody is there");
+        backend.until_waiting(0).await;
+    }
+}
+
+/// Tokio's clock is stopped while there is nothing to wait for from outside.
+async fn after(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+    tokio::task::yield_now().await;
+}
+
+#[tokio::test]
+async fn d9_an_answer_that_nobody_reads_is_dropped_after_five_minutes_and_not_before() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let backend = Backend::start().await;
+    let page = Page::new(&app, EVERYWHERE);
+    let stream = backend.stream();
+    let call = page.open(json!({"url": backend.url("/stream")})).unwrap();
+    page.send(call).await.expect("the head");
+    after(IDLE - Duration::from_secs(15)).await;
+    stream.send(Ok(bytes::Bytes::from_static(b"still here"))).await.expect("the backend sends");
+    assert_eq!(page.read(call).await.expect("a piece"), b"still here", "and now it has been touched");
+    after(IDLE - Duration::from_secs(15)).await;
+    assert!(!stream.is_closed());
+    after(Duration::from_secs(30)).await;
+    timeout(PATIENCE, stream.closed()).await.expect("the connection goes");
+    assert_eq!(page.read(call).await.unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_page_that_waits_is_not_idle() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let backend = Backend::start().await;
+    let page = Page::new(&app, EVERYWHERE);
+    let stream = backend.stream();
+    let call = page.open(json!({"url": backend.url("/stream")})).unwrap();
+    page.send(call).await.expect("the head");
+    let (piece, ()) = tokio::join!(page.read(call), async {
+        tokio::task::yield_now().await;
+        after(3 * IDLE).await;
+        stream.send(Ok(bytes::Bytes::from_static(b"at last"))).await.expect("the backend sends");
+    });
+    assert_eq!(piece.expect("a piece"), b"at last");
+}
+
+#[tokio::test]
+async fn d9_the_call_that_was_left_alone_longest_makes_room() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let backend = Backend::start().await;
+    let page = Page::new(&app, EVERYWHERE);
+    let open = || page.open(json!({"url": backend.url("/"), "method": "POST", "body": "whole"}));
+    let first = open().expect("there is room");
+    after(Duration::from_secs(1)).await;
+    let others: Vec<u64> = (1..MAX_OPEN).map(|_| open().expect("there is room")).collect();
+    assert_eq!(open().unwrap_err().kind(), ErrorKind::RateLimited);
+    after(SPARED - Duration::from_secs(1)).await;
+    page.write(others[0], b"used").await.expect("a piece");
+    let newest = open().expect("the first makes room");
+    assert_eq!(page.write(first, b"x").await.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    for call in [others[0], others[1], newest] {
+        page.write(call, b"x").await.expect("the others are there");
+    }
+    assert_eq!(device.control.count(Operation::Refresh), 0);
+}
