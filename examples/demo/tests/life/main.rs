@@ -4,6 +4,7 @@
 //! and out in whatever keychain it finds.
 #![cfg(target_os = "linux")]
 
+mod backend;
 mod hostile;
 mod leaks;
 #[cfg(debug_assertions)]

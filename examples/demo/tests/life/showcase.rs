@@ -62,6 +62,16 @@ async fn a_whole_life_can_be_watched() {
     app.shows("status", "active").await;
     story.picture(&app, "still-signed-in", "Started again, in the dark this time: still signed in.").await;
 
+    app.click("open-hostile").await;
+    let main = app.turn_to_other_window().await;
+    app.click("attack").await;
+    app.shows_one_of("attack-state", &["done"], Duration::from_secs(300)).await;
+    let picture =
+        "A hostile page with the default permissions tries everything script could try, and has no token.";
+    story.picture(&app, "hostile-page", picture).await;
+    stage.no_token_anywhere(Some(&app)).await;
+    app.turn_to(main).await;
+
     assert!(control.revoke(stage.session_id()), "there was an active session to revoke");
     app.shows("status", "signedOut").await;
     app.shows("end-reason", "revoked").await;

@@ -9,6 +9,7 @@ import {
   type Session,
 } from "tauri-plugin-otpless-api";
 
+import { callBackend } from "./backend.js";
 import { busy } from "./busy.js";
 import { hideDetails, showDetails } from "./details-view.js";
 import { showDiagnostics } from "./diagnostics-view.js";
@@ -52,6 +53,9 @@ export function setUpActions(config: DemoConfig): void {
   onClick("sign-out", "Signing out", async () => {
     await logout();
   });
+  onClick("call-backend", "Calling the backend", callBackend);
+  byId("backend").hidden = config.window === "second";
+  byId("backend-url", HTMLInputElement).value = `${config.service}/orders`;
   onClick("open-second", "Opening a second window", openSecondWindow);
   onClick("open-hostile", "Opening a hostile page", openHostileWindow);
   for (const opener of ["open-second", "open-hostile"]) {

@@ -100,7 +100,7 @@ function internals(of: Window = window): Internals {
 /** Arguments nobody expects, and what they are in words. Made anew for each call. */
 function hostileArguments(): [string, unknown][] {
   let deep: unknown = "x";
-  for (let level = 0; level < 200; level += 1) {
+  for (let level = 0; level < 100; level += 1) {
     deep = { result: deep };
   }
   const polluted = JSON.parse('{"__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}}}') as unknown;
