@@ -99,8 +99,8 @@ impl Upstream {
             body.extend_from_slice(&chunk);
         }
         // As text: serde does not look at the bytes of what it passes over.
-        let text = str::from_utf8(&body).ok();
-        if !text.is_some_and(|text| serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text).is_ok()) {
+        let is_object = |text| serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text).is_ok();
+        if !str::from_utf8(&body).is_ok_and(is_object) {
             return Err("what answered the relay is not OTPless: it sent no JSON object");
         }
         let mut passed_on = answer::json_response(status, Bytes::from_owner(body));
