@@ -42,7 +42,9 @@ pub fn page() -> Result<(), Failure> {
 
 /// Packs the npm package, as npm would upload it, into `archive`.
 pub fn pack(archive: &Path) -> Result<(), Failure> {
-    package()?;
+    install(&guest_js())?;
+    // It builds by itself.
+    npm_script(&guest_js(), "check-package")?;
     let folder = archive.parent().unwrap_or(Path::new("."));
     run(npm(&guest_js()).args(["pack", "--silent", "--pack-destination"]).arg(folder), SCRIPT_BOUND)?;
     let packed = fs::read_dir(folder)

@@ -58,6 +58,7 @@ fn help() -> String {
          cargo xtask demo --headless     the latter, also where there is a display\n\
          cargo xtask test                every check, the quickest to fail first\n\
          cargo xtask test --only STEP    one step (may be given several times)\n\
+         cargo xtask test --from SEED    the same, with a simulation that begins at this seed and not at a fresh one\n\
          cargo xtask test --strict       the same, and what cannot be checked here is an error: without a network the\n\
          \u{20}                               advisories are not\n\
          cargo xtask simulate --seeds N  that many months in the life of sessions, from a fresh seed (it is printed) or,\n\
