@@ -6,13 +6,13 @@
 
 use tauri::{
     Runtime,
-    ipc::{CommandArg, CommandItem, InvokeError},
+    ipc::{CommandArg, CommandItem, CommandScope, InvokeError},
     utils::acl::resolved::ResolvedCommand,
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    fetch::Owner,
+    fetch::{Entry, Owner, Scope},
 };
 
 /// The webview that calls a command which carries a token, or writes one. As an argument of a command it refuses all others.
@@ -29,9 +29,34 @@ impl<'a, R: Runtime> CommandArg<'a, R> for TokenCaller {
     }
 }
 
+/// What the calling webview may call with the session. A second webview in a window has what names it, and not what the window
+/// has; what is denied to the window is denied to it as well.
+#[derive(Debug)]
+pub(crate) struct CallerScope(pub(crate) Scope);
+
+impl<'a, R: Runtime> CommandArg<'a, R> for CallerScope {
+    fn from_command(command: CommandItem<'a, R>) -> std::result::Result<Self, InvokeError> {
+        let scope_of = |acl: &Option<Vec<ResolvedCommand>>| {
+            let CommandItem { plugin, name, key, message, .. } = command;
+            CommandScope::<Entry>::from_command(CommandItem { plugin, name, key, message, acl })
+        };
+        let webview = command.message.webview_ref();
+        let whole = scope_of(command.acl)?;
+        if webview.label() == webview.window().label() {
+            return Ok(Self(Scope::new(whole.allows(), whole.denies())));
+        }
+        let naming = command.acl.iter().flatten().filter(|allowed| names(allowed, webview.label())).cloned();
+        let own = scope_of(&Some(naming.collect()))?;
+        Ok(Self(Scope::new(own.allows(), whole.denies())))
+    }
+}
+
+fn names(allowed: &ResolvedCommand, webview: &str) -> bool {
+    allowed.webviews.iter().any(|pattern| pattern.matches(webview))
+}
+
 fn admitted(caller: &Owner, acl: &[ResolvedCommand], command: &str) -> Result<()> {
-    let named =
-        || acl.iter().any(|allowed| allowed.webviews.iter().any(|pattern| pattern.matches(&caller.webview)));
+    let named = || acl.iter().any(|allowed| names(allowed, &caller.webview));
     if caller.webview == caller.window || named() {
         return Ok(());
     }

@@ -5,13 +5,13 @@
 use serde_json::Value;
 use tauri::{
     AppHandle, Manager, Runtime, command,
-    ipc::{CommandScope, InvokeBody, Request, Response},
+    ipc::{InvokeBody, Request, Response},
 };
 
 use crate::{
-    caller::TokenCaller,
+    caller::{CallerScope, TokenCaller},
     error::{Error, Result},
-    fetch::{Ask, Desk, Entry, Head, Scope},
+    fetch::{Ask, Desk, Head},
 };
 
 /// The header of `fetch_write` that says which call a piece is for: its body is the piece.
@@ -21,11 +21,11 @@ const CALL_HEADER: &str = "otpless-call";
 pub(crate) async fn fetch<R: Runtime>(
     app: AppHandle<R>,
     caller: TokenCaller,
-    scope: CommandScope<Entry>,
+    scope: CallerScope,
     arguments: Request<'_>,
 ) -> Result<u64> {
     let ask = Ask::from_json(argument(&arguments, "request").cloned().unwrap_or_default())?;
-    app.state::<Desk>().open(caller.0, ask, Scope::new(scope.allows(), scope.denies()))
+    app.state::<Desk>().open(caller.0, ask, scope.0)
 }
 
 #[command]

@@ -275,6 +275,34 @@ fn d5_a_webview_that_a_capability_names_gets_what_it_says() {
 }
 
 #[test]
+fn d5_a_webview_that_a_capability_names_may_call_what_that_one_says_and_not_what_its_window_may() {
+    let (server, [of_the_window, its_own, denied]) = (server(), [backend(), backend(), backend()]);
+    let allow = |backends: &[&Backend]| {
+        let allow: Vec<_> = backends.iter().map(|backend| backend.url("/*")).collect();
+        json!({"identifier": "otpless:allow-fetch", "allow": allow})
+    };
+    let mut whole = allow(&[&of_the_window]);
+    whole["deny"] = json!([denied.url("/*")]);
+    let permissions = json!(["otpless:default", "otpless:allow-start-session", whole]);
+    let capabilities = json!([
+        {"identifier": "window", "windows": ["main"], "permissions": permissions},
+        {"identifier": "child", "webviews": ["named"], "permissions": [allow(&[&its_own, &denied])]},
+    ]);
+    let page = open_covered(config(&server), capabilities);
+    sign_in(&page, &server);
+    let named = child(&page, "named");
+    let ask = |backend: &Backend| {
+        let args = json!({"request": {"url": backend.url("/")}});
+        raw(&named, "fetch", InvokeBody::Json(args), HeaderMap::new()).map(drop)
+    };
+    assert_eq!(ask(&its_own), Ok(()));
+    for (backend, why) in [(&of_the_window, "its window's"), (&denied, "denied to its window")] {
+        assert_eq!(ask(backend).unwrap_err()["kind"], "notPermitted", "{why}");
+    }
+    assert!(get(&page, &of_the_window.url("/")).is_ok());
+}
+
+#[test]
 fn d8_whatever_a_page_passes_it_gets_a_typed_error() {
     let (server, backend) = (server(), backend());
     let page = open_with(config(&server), allow_fetch(&[json!({"url": backend.url("/*")})], &[]));

@@ -56,10 +56,12 @@ fn manifest() -> Manifest {
     Manifest::new(files, None)
 }
 
-fn authority(capability: Value) -> RuntimeAuthority {
+/// With one capability, or a list of them.
+fn authority(capabilities: Value) -> RuntimeAuthority {
     let acl = BTreeMap::from([("otpless".to_owned(), manifest())]);
-    let capability: Capability = serde_json::from_value(capability).unwrap();
-    let capabilities = BTreeMap::from([(capability.identifier.clone(), capability)]);
+    let list = if capabilities.is_array() { capabilities } else { json!([capabilities]) };
+    let capabilities: Vec<Capability> = serde_json::from_value(list).unwrap();
+    let capabilities = capabilities.into_iter().map(|one| (one.identifier.clone(), one)).collect();
     let resolved = Resolved::resolve(&acl, capabilities, Target::current()).unwrap();
     RuntimeAuthority::new(acl, resolved)
 }

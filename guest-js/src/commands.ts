@@ -143,7 +143,7 @@ export interface SessionTokenOptions {
 
 /**
  * The session token itself, for apps that call their own backend from JavaScript. Script that gets into the page can
- * use it too: grant it only to windows that need it, and prefer making such calls from Rust.
+ * use it too: grant it only to windows that need it, and prefer {@link fetch}, which needs no token in the page.
  *
  * Permission: `otpless:allow-get-session-token`, **not** part of `otpless:default`.
  *

@@ -79,7 +79,7 @@ export interface NoWebSession {
  * Permissions: `otpless:allow-get-session`, part of `otpless:default`; for the token `otpless:allow-get-session-token`,
  * which is **not**. Without it the answer is the same, less the token.
  *
- * @throws {@link OtplessError}
+ * @throws `OtplessError`
  * @example
  * ```ts
  * import { OTPlessVerifySession } from "tauri-plugin-otpless-api/compat";
@@ -116,7 +116,7 @@ export interface LogoutResult {
  *
  * Permission: `otpless:allow-logout`, part of `otpless:default`.
  *
- * @throws {@link OtplessError} if another attempt would not help, as without the permission.
+ * @throws `OtplessError` if another attempt would not help, as without the permission.
  * @example
  * ```ts
  * import { OTPlessLogout } from "tauri-plugin-otpless-api/compat";
@@ -147,7 +147,7 @@ export async function OTPlessLogout(): Promise<LogoutResult> {
  *
  * @param _appId Not used, so that calls need not be changed. The app id that counts stands in `tauri.conf.json`; a page
  *   cannot choose another.
- * @throws {@link OtplessError}, above all if the plugin is not registered or the permission is missing.
+ * @throws `OtplessError`, above all if the plugin is not registered or the permission is missing.
  * @example
  * ```ts
  * import { getActiveSession, initializeSessionManager } from "tauri-plugin-otpless-api/compat";
@@ -190,7 +190,7 @@ export type ActiveSession =
  *
  * When it waits and rejects, and which permissions it needs, is as with {@link OTPlessVerifySession}.
  *
- * @throws {@link OtplessError}
+ * @throws `OtplessError`
  * @example
  * ```ts
  * import { getActiveSession } from "tauri-plugin-otpless-api/compat";
@@ -209,7 +209,7 @@ export async function getActiveSession(): Promise<ActiveSession> {
  *
  * Permission: `otpless:allow-logout`, part of `otpless:default`.
  *
- * @throws {@link OtplessError}
+ * @throws `OtplessError`
  * @example
  * ```ts
  * import { logout } from "tauri-plugin-otpless-api/compat";
@@ -255,7 +255,7 @@ export interface SignInEvent {
  * Permission: `otpless:allow-start-session`, **not** part of `otpless:default`.
  *
  * @returns The session; `undefined` if the event is another one.
- * @throws {@link OtplessError}: `invalidArgument` if the event says that the sign-in failed, or lacks something, and
+ * @throws `OtplessError`: `invalidArgument` if the event says that the sign-in failed, or lacks something, and
  *   `invalidToken` if a token was not believed. An existing session is then left as it was.
  * @example
  * ```ts

@@ -88,6 +88,7 @@ export interface ErrorPayload {
  * ```
  */
 export class OtplessError extends Error implements ErrorPayload {
+  /** Always `OtplessError`, also where two copies of the package are in one page. */
   override readonly name = "OtplessError";
   /** What sort of thing went wrong. */
   readonly kind: ErrorKind;

@@ -147,8 +147,8 @@ class Call {
     return new Promise((resolve, reject) => {
       sent.then(resolve, reject);
       written.catch((error: unknown) => {
-        // The core's own refusal of a piece is told better by its answer to the whole.
-        if (!isNetworkError(error)) {
+        // That the request is over is told better by its answer; any other refusal of a piece would leave it waiting for the next.
+        if (!isNetworkError(error) || error.cause.kind !== "network") {
           this.giveUp(error);
           reject(error);
         }
@@ -272,7 +272,7 @@ function networkError(cause: OtplessError): TypeError {
   return new TypeError(cause.message, { cause });
 }
 
-function isNetworkError(error: unknown): boolean {
+function isNetworkError(error: unknown): error is TypeError & { cause: OtplessError } {
   return error instanceof TypeError && isOtplessError(error.cause);
 }
 

@@ -61,6 +61,8 @@ struct Asked {
     scope: Scope,
     /// `None` for a whole body, which comes from the upload when it is complete.
     source: Option<Source>,
+    /// The session that was there; `None` if there was none.
+    session: Option<u64>,
 }
 
 impl fmt::Debug for Call {
@@ -70,14 +72,20 @@ impl fmt::Debug for Call {
 }
 
 impl Call {
-    pub(crate) fn new(owner: Owner, ask: Ask, scope: Scope, room: &std::sync::Arc<Semaphore>) -> Self {
+    pub(crate) fn new(
+        owner: Owner,
+        ask: Ask,
+        scope: Scope,
+        session: Option<u64>,
+        room: &std::sync::Arc<Semaphore>,
+    ) -> Self {
         let (upload, source) = Upload::new(ask.body, room);
         Self {
             owner,
             ended: watch::Sender::new(false),
             use_: Mutex::new(Use { at: Instant::now(), waiting: 0 }),
             upload: tokio::sync::Mutex::new(upload),
-            stage: tokio::sync::Mutex::new(Stage::Asked(Box::new(Asked { ask, scope, source }))),
+            stage: tokio::sync::Mutex::new(Stage::Asked(Box::new(Asked { ask, scope, source, session }))),
         }
     }
 
@@ -93,7 +101,8 @@ impl Call {
             ));
         }
         let mut upload = self.upload.try_lock().map_err(|_| one_at_a_time("written"))?;
-        self.touch();
+        // For as long as the network takes over it.
+        let _waiting = self.waiting();
         match &mut *upload {
             Upload::Over | Upload::Complete(_) => {
                 Err(Error::invalid_argument("the request has no body, or all of it has been written"))
@@ -140,14 +149,14 @@ impl Call {
             None => self.collected()?,
         };
         let Stage::Asked(asked) = mem::replace(&mut *stage, Stage::Over) else { return Err(ended()) };
-        let Asked { ask, scope, .. } = *asked;
+        let Asked { ask, scope, session, .. } = *asked;
         let _waiting = self.waiting();
         let outcome = tokio::select! {
             biased;
             () = self.ended() => return Err(ended()),
             outcome = async {
                 let _place = places.acquire().await;
-                Exchange::new(manager, http, scope, ask.redirect, source).run(ask).await
+                Exchange::new(manager, http, scope, ask.redirect, source, session).run(ask).await
             } => outcome,
         };
         let (head, response) = outcome?;
@@ -211,10 +220,6 @@ impl Call {
 
     fn used(&self) -> MutexGuard<'_, Use> {
         self.use_.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn touch(&self) {
-        self.used().at = Instant::now();
     }
 
     fn waiting(&self) -> Waiting<'_> {

@@ -91,7 +91,7 @@ impl Desk {
     /// `NotPermitted` if its URL is not in the scope, `RateLimited` if there are too many.
     pub fn open(&self, owner: Owner, ask: Ask, scope: Scope) -> Result<u64> {
         scope.check(&ask.url)?;
-        let call = Arc::new(Call::new(owner, ask, scope, &self.0.room));
+        let call = Arc::new(Call::new(owner, ask, scope, self.0.manager.session_here(), &self.0.room));
         let mut calls = self.0.calls();
         if calls.open.len() >= MAX_OPEN {
             calls.make_room()?;
@@ -121,7 +121,7 @@ impl Desk {
     /// # Errors
     ///
     /// `InvalidArgument` if there is no such call or it cannot be sent; `NotSignedIn` before anything is sent;
-    /// `SessionChanged` if another session began between two requests of the call; `Network` without an answer;
+    /// `SessionChanged` if another session began since the call was asked for; `Network` without an answer;
     /// `NotPermitted` and `Server` for redirects that cannot be followed.
     pub async fn send(&self, owner: &Owner, number: u64) -> Result<Head> {
         let call = self.call(owner, number)?;

@@ -72,7 +72,9 @@ pub(crate) struct Exchange<'a> {
     scope: Scope,
     redirect: Redirect,
     source: Source,
-    /// Whose call it is: what the first request carried.
+    /// Whose call it is: the session there was when it was asked for, if there was one …
+    asked_in: Option<u64>,
+    /// … and what the first request carried.
     session: Option<Credential>,
     secrets: Secrets,
     retried: bool,
@@ -85,9 +87,10 @@ impl<'a> Exchange<'a> {
         scope: Scope,
         redirect: Redirect,
         source: Source,
+        asked_in: Option<u64>,
     ) -> Self {
         let secrets = Secrets::default();
-        Self { manager, http, scope, redirect, source, session: None, secrets, retried: false }
+        Self { manager, http, scope, redirect, source, asked_in, session: None, secrets, retried: false }
     }
 
     /// The answer, with the response whose body is still to be read if there is one.
@@ -144,6 +147,10 @@ impl<'a> Exchange<'a> {
     /// The session now, which must be the one that the call began with.
     async fn credential(&mut self) -> Result<Credential> {
         let credential = self.manager.credential().await?;
+        // It may have waited for its turn, or for its body, while somebody else signed in.
+        if self.asked_in.is_some_and(|asked_in| !credential.is_of(asked_in)) {
+            return Err(Error::session_changed());
+        }
         let first = self.session.get_or_insert_with(|| credential.clone());
         if first.is_of_the_same_session(&credential) { Ok(credential) } else { Err(Error::session_changed()) }
     }

@@ -31,7 +31,11 @@ impl<'de> Deserialize<'de> for Entry {
             _ => None,
         };
         let pattern = written.and_then(|written| {
-            let init = UrlPatternInit::parse_constructor_string::<regex::Regex>(written, None).ok()?;
+            let mut init = UrlPatternInit::parse_constructor_string::<regex::Regex>(written, None).ok()?;
+            // As in tauri-plugin-http: an address without a path is all of it.
+            if init.pathname.as_deref().is_none_or(|path| matches!(path, "" | "/")) {
+                init.pathname = Some("*".to_owned());
+            }
             UrlPattern::parse(init, Default::default()).ok()
         });
         Ok(Self { written: written.cloned().unwrap_or_else(|| entry.to_string()), pattern })
@@ -92,8 +96,8 @@ impl Scope {
     }
 }
 
-/// `url` with the characters of its path as they are where nothing needs them escaped: to a server `/%61dmin` is `/admin`,
-/// to a pattern it is not.
+/// `url` with the characters of its path as they are where nothing needs them escaped, and its host without the dot of the root: to
+/// a server `/%61dmin` is `/admin`, to a pattern it is not.
 fn plainly_spelt(url: &Url) -> Url {
     let mut path = String::with_capacity(url.path().len());
     let mut rest = url.path();
@@ -114,6 +118,11 @@ fn plainly_spelt(url: &Url) -> Url {
     path.push_str(rest);
     let mut plain = url.clone();
     plain.set_path(&path);
+    // The same host to a resolver, and another to a pattern.
+    if let Some(host) = url.host_str().and_then(|host| host.strip_suffix('.')) {
+        // One that is no host any more stays as it was, which no pattern takes for another.
+        let _ = plain.set_host(Some(host));
+    }
     plain
 }
 
@@ -178,6 +187,23 @@ mod tests {
         assert!(!allows(&scope, "https://api.example.com/a/%2e%2E/%61dmi%6e/users"));
         assert!(!allows(&scope, "https://api.example.com/%61%64min%2Fx/../admin/%"));
         assert!(allows(&scope, "https://api.example.com/%c3%a9/100%"));
+        assert!(!allows(&scope, "https://api.example.com./admin/users"), "by its other name");
+    }
+
+    #[test]
+    fn an_address_without_a_path_is_all_of_it() {
+        for root in ["https://api.example.com", "https://api.example.com/"] {
+            let open = scope(&[json!(root)], &[]);
+            assert!(
+                allows(&open, "https://api.example.com/") && allows(&open, "https://api.example.com/a/b?c")
+            );
+            assert!(!allows(&open, "https://api.example.com.evil.example/a"));
+            let closed = scope(&[json!("https://*/*")], &[json!(root)]);
+            assert!(
+                !allows(&closed, "https://api.example.com/a/b") && allows(&closed, "https://other.example/a")
+            );
+            assert!(!allows(&closed, "https://api.example.com./a/b"), "by its other name");
+        }
     }
 
     #[test]

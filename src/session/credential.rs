@@ -26,6 +26,11 @@ impl fmt::Debug for Credential {
 }
 
 impl Credential {
+    /// Whether they are of the session of `generation`.
+    pub(crate) fn is_of(&self, generation: u64) -> bool {
+        self.generation == generation
+    }
+
     /// Whether both are of one session.
     pub(crate) fn is_of_the_same_session(&self, other: &Self) -> bool {
         self.generation == other.generation
@@ -36,6 +41,11 @@ impl SessionManager {
     /// How calls to the app's own backend are to carry the session.
     pub(crate) fn attach(&self) -> &Attach {
         &self.0.attach
+    }
+
+    /// Which session is here now, for a call that is to be of that one; `None` if nobody is signed in.
+    pub(crate) fn session_here(&self) -> Option<u64> {
+        self.0.with_live(|_, _, _| ()).ok().map(|(generation, ())| generation)
     }
 
     /// The credentials of the session, renewed first if the token has less than [`DEFAULT_MIN_VALIDITY`] left.

@@ -318,3 +318,19 @@ async fn a2_no_log_line_and_no_error_of_a_call_has_the_session_or_the_url_in_it(
     finder.finds_nothing_in("an error", &errors);
     finder.finds_nothing_in("the log", &log);
 }
+
+/// Whoever asked is the one in whose name it is done, or nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_call_that_waited_is_not_made_in_the_name_of_whoever_signed_in_meanwhile() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let backend = Backend::start().await;
+    let page = Page::new(&app, EVERYWHERE);
+    let call = page.open(json!({"url": backend.url("/")})).unwrap();
+    app.logout().await;
+    app.start_session(device.issue().web()).await.expect("the sign-in is accepted");
+    assert_eq!(kind(&page.answer(call).await.unwrap_err()), "sessionChanged");
+    assert!(backend.asked().is_empty());
+    let call = page.open(json!({"url": backend.url("/")})).unwrap();
+    assert_eq!(page.answer(call).await.expect("an answer").head.status, 200);
+}

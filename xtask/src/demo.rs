@@ -38,10 +38,19 @@ pub fn demo(display: Display) -> Result<(), Failure> {
     }
 }
 
+/// Where OTPless is, for the demo app.
+const SERVICE_VARIABLE: &str = "OTPLESS_DEMO_SERVICE";
+
 fn in_a_window() -> Result<(), Failure> {
     // The end-to-end test is named so that this build has the features, and with them the artefacts, of the tests.
     run(cargo(&["build", "--workspace", "--bins"]).args(END_TO_END), BUILD_BOUND)?;
     let programs = programs()?;
+    let mut app = Command::new(programs.join(format!("otpless-demo{}", std::env::consts::EXE_SUFFIX)));
+    // Whoever names a service means that one.
+    if let Some(service) = std::env::var_os(SERVICE_VARIABLE) {
+        println!("\nThe demo talks to {} and ends when its window is closed.\n", service.display());
+        return open(&mut app);
+    }
     let service = Service::start(&programs)?;
     println!(
         "\nThe local OTPless runs at {0}.\n\
@@ -50,9 +59,12 @@ fn in_a_window() -> Result<(), Failure> {
          The demo ends when its window is closed, or with Ctrl-C here.\n",
         service.url
     );
-    let mut app = Command::new(programs.join(format!("otpless-demo{}", std::env::consts::EXE_SUFFIX)));
-    app.env("OTPLESS_DEMO_SERVICE", &service.url);
-    let status = app.status().map_err(|error| format!("cannot start `{}`: {error}", line(&app)))?;
+    open(app.env(SERVICE_VARIABLE, &service.url))
+}
+
+/// Returns when the window is closed.
+fn open(app: &mut Command) -> Result<(), Failure> {
+    let status = app.status().map_err(|error| format!("cannot start `{}`: {error}", line(app)))?;
     if status.success() { Ok(()) } else { Err(format!("the demo app ended with {status}.")) }
 }
 

@@ -40,6 +40,12 @@ pub fn page() -> Result<(), Failure> {
     BUILT.get_or_init(build).clone()
 }
 
+/// Generates the npm package's reference, with every warning an error.
+pub fn document() -> Result<(), Failure> {
+    install(&guest_js())?;
+    npm_script(&guest_js(), "docs")
+}
+
 /// Packs the npm package, as npm would upload it, into `archive`.
 pub fn pack(archive: &Path) -> Result<(), Failure> {
     install(&guest_js())?;

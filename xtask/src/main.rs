@@ -67,7 +67,7 @@ fn help() -> String {
          cargo xtask fuzz --minutes N    each fuzz target for that long, with the nightly compiler (10 minutes if not said);\n\
          \u{20}                               targets may be named: cargo xtask fuzz --minutes 1 jwt claims\n\
          cargo xtask desktop COMMAND     run a command with a display, a session bus and a keychain to throw away,\n\
-         \u{20}                               for instance: cargo xtask desktop cargo test --workspace --test keychain\n\n\
+         \u{20}                               for instance: cargo xtask desktop cargo test --workspace --test suite keychain\n\n\
          Steps:\n",
     );
     for step in test::STEPS {

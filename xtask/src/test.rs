@@ -52,7 +52,11 @@ pub const STEPS: &[Step] = &[
         about: "2,000 session-months from a fresh seed, which is printed; with `--from SEED` from that one",
         run: || whole(simulation()),
     },
-    Step { name: "doc", about: "rustdoc, with every warning an error", run: || whole(documentation()) },
+    Step {
+        name: "doc",
+        about: "rustdoc and typedoc, with every warning an error",
+        run: || whole(documentation()),
+    },
     Step {
         name: "end-to-end",
         about: "the demo app in a real webview with a real keychain",
@@ -208,7 +212,8 @@ fn simulation() -> Result<(), Failure> {
 
 fn documentation() -> Result<(), Failure> {
     let mut command = cargo(&["doc", "--workspace", "--lib", "--examples", "--no-deps"]);
-    run(command.env("RUSTDOCFLAGS", "-D warnings"), BUILD_BOUND)
+    run(command.env("RUSTDOCFLAGS", "-D warnings"), BUILD_BOUND)?;
+    frontend::document()
 }
 
 fn end_to_end() -> Result<(), Failure> {

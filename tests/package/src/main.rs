@@ -6,7 +6,12 @@ use tauri::{AppHandle, command};
 #[command]
 fn report(app: AppHandle, told: Value) {
     println!("the page was told: {told}");
-    let good = told["session"]["status"] == "signedOut" && told["refused"]["kind"] == "notPermitted";
+    let good = told["session"]["status"] == "signedOut"
+        && told["store"] == "signedOut"
+        && told["compat"]["success"] == false
+        && told["token"] == "notPermitted"
+        && told["fetch"] == "notSignedIn"
+        && told["elsewhere"] == "notPermitted";
     app.exit(i32::from(!good));
 }
 

@@ -11,7 +11,11 @@ use tauri_plugin_otpless::engine::{SessionRecord, SessionStore, Slot, StoreError
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use crate::{oracle::short, process::Process, world::World};
+use crate::{
+    oracle::short,
+    process::Process,
+    world::{Sabotage, World},
+};
 
 /// What the keychain does at present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -150,6 +154,9 @@ impl SessionStore for Reached {
         self.begin()?;
         self.process.step("before a write");
         self.begin()?;
+        if self.world.sabotage == Some(Sabotage::NeverStores) {
+            return Err(StoreError::Failed("it is full"));
+        }
         match self.world.moods.now() {
             Mood::Full => return Err(StoreError::Failed("it is full")),
             Mood::Forgetful => return Ok(()),

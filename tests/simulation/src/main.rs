@@ -59,7 +59,7 @@ fn play(seed: u64, how: Play) -> Outcome {
     outcome
 }
 
-const USAGE: &str = "usage: --seeds N [--from SEED] | --seed SEED, with [--sabotage forgetful-keychain|no-locks|revived-by-hand|no-deadlines|loop-stops]";
+const USAGE: &str = "usage: --seeds N [--from SEED] | --seed SEED, with [--sabotage forgetful-keychain|no-locks|revived-by-hand|no-deadlines|loop-stops|never-stores]";
 
 struct Arguments {
     first: u64,
@@ -84,6 +84,7 @@ impl Arguments {
                         "revived-by-hand" => Sabotage::RevivedByHand,
                         "no-deadlines" => Sabotage::NoDeadlines,
                         "loop-stops" => Sabotage::LoopStops,
+                        "never-stores" => Sabotage::NeverStores,
                         _ => return Err(format!("`{value}` is no sabotage; {USAGE}")),
                     });
                 }

@@ -29,6 +29,9 @@ const LEEWAY: Duration = Duration::from_secs(60);
 /// Most calls to the session API in an hour: the budget's capacity and what it grows by (`src/session/budget.rs`).
 const MOST_CALLS_AN_HOUR: usize = 30 + 180;
 
+/// Most key fetches in an hour: one in five seconds while they fail (`KEY_RETRY_COOLDOWN` in `src/jwt/jwks.rs`).
+const MOST_KEY_FETCHES_AN_HOUR: usize = 3600 / 5 + 1;
+
 /// Rule 5: the same token is not offered again sooner.
 const EXCHANGE_INTERVAL: Duration = Duration::from_secs(59);
 
@@ -92,6 +95,7 @@ struct Seen {
     /// Whether it ever was not: what it has decided then may be carried out later.
     was_in_doubt: bool,
     calls: VecDeque<Duration>,
+    key_fetches: VecDeque<Duration>,
     in_flight: HashSet<String>,
     last_offer: Option<(String, Duration)>,
     started: Duration,
@@ -335,11 +339,15 @@ impl Oracle {
             self.seen.iter().any(|(p, seen)| p != process && seen.in_flight.contains(token))
         });
         let Some(seen) = self.seen.get_mut(process) else { return };
+        let calls = if kind == "keys" { &mut seen.key_fetches } else { &mut seen.calls };
+        calls.push_back(now);
+        while calls.front().is_some_and(|at| *at + hour <= now) {
+            calls.pop_front();
+        }
+        if seen.key_fetches.len() > MOST_KEY_FETCHES_AN_HOUR {
+            wrong.push(format!("{process} fetched keys {} times within an hour", seen.key_fetches.len()));
+        }
         if kind != "keys" {
-            seen.calls.push_back(now);
-            while seen.calls.front().is_some_and(|at| *at + hour <= now) {
-                seen.calls.pop_front();
-            }
             let mut report = world.report();
             report.busiest_hour = report.busiest_hour.max(seen.calls.len());
             if seen.calls.len() > MOST_CALLS_AN_HOUR {
@@ -437,6 +445,15 @@ impl Oracle {
     /// Something was published.
     pub(crate) fn observe(&mut self, process: &str, session: &Session, world: &World) {
         self.check(process, session, LOOK_SLACK, world);
+        // Which token it has shows when somebody looks; here that there is one it could have (C12).
+        let known = self.seen.get(process).is_some_and(|seen| seen.time_known);
+        let now = world.true_now();
+        let good = |user: &str| {
+            self.issued.values().any(|(whose, until)| whose == user && now < *until + LEEWAY + CLOCK_SLACK)
+        };
+        if session.status == SessionStatus::Active && known && !session.user_id.as_deref().is_some_and(good) {
+            self.violated(world, format!("{process} shows a session as active that no token is good for"));
+        }
     }
 
     /// Nobody looked: a process finds out by itself that a deadline has passed, once it has run for as long as its loop

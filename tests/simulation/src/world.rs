@@ -93,6 +93,8 @@ pub(crate) struct Play {
 /// What is broken on purpose, to see that it is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sabotage {
+    /// The keychain never takes anything, also when it says that it is well.
+    NeverStores,
     /// The keychain is empty whenever a process starts.
     ForgetfulKeychain,
     /// Each process has lock files of its own.

@@ -41,6 +41,7 @@ fn what_must_not_happen_is_noticed() {
         ("revived-by-hand", "shows a session again that was over"),
         ("no-deadlines", "shows a session beyond its maximum lifetime"),
         ("loop-stops", "by itself, "),
+        ("never-stores", "has not stored its session in an hour"),
     ] {
         let output = simulation(&["--seeds", "60", "--from", "1", "--sabotage", sabotage]);
         let said = text(&output.stderr);
