@@ -1,8 +1,8 @@
-//! Which webview may have what carries a token (requirement D5).
+//! Which webview may have what carries a token, or a person's identities (requirement D5).
 //!
 //! A capability that names a window covers every webview in it, also one that an app opens there to show somebody else's
-//! page. What carries a token is not for such a webview: it has a label of its own, which is not its window's. An app that
-//! means it to have a token says so where it says everything of the kind, by that label in the `webviews` of a capability.
+//! page. That is not for such a webview: it has a label of its own, which is not its window's. An app that means it to have
+//! a token says so where it says everything of the kind, by that label in the `webviews` of a capability.
 
 use tauri::{
     Runtime,
@@ -15,7 +15,8 @@ use crate::{
     fetch::{Entry, Owner, Scope},
 };
 
-/// The webview that calls a command which carries a token, or writes one. As an argument of a command it refuses all others.
+/// The webview that calls a command which carries a token, writes one, or tells of a person what `get_session` does not. As an
+/// argument of a command it refuses all others.
 #[derive(Debug)]
 pub(crate) struct TokenCaller(pub(crate) Owner);
 
@@ -63,8 +64,8 @@ fn admitted(caller: &Owner, acl: &[ResolvedCommand], command: &str) -> Result<()
     Err(Error::new(
         ErrorKind::NotPermitted,
         format!(
-            "the webview {:?} may not call {command}: it is a second one in the window {:?}, and what carries a token is \
-             for a webview that has its window's label. If it is meant to, name it in the `webviews` of a capability",
+            "the webview {:?} may not call {command}: it is a second one in the window {:?}, and what carries a token or \
+             a person's identities is for a webview that has its window's label. If it is meant to, name it in the `webviews` of a capability",
             caller.webview, caller.window
         ),
     ))

@@ -1,15 +1,16 @@
-//! What a page may call; one line each. Who may call what is decided by the permissions, and for what carries a token by
-//! [`TokenCaller`] as well.
+//! What a page may call; one line each. Who may call what is decided by the permissions, and for what carries a token or a
+//! person's identities by [`TokenCaller`] as well.
 
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use tauri::{AppHandle, Runtime, command};
+use tauri::{AppHandle, Runtime, command, ipc::Request};
 
 use crate::{
     OtplessExt,
     api::SessionDetails,
+    arguments::argument,
     caller::TokenCaller,
     clock::Timestamp,
     error::{Error, Result},
@@ -48,8 +49,9 @@ pub(crate) async fn refresh_session<R: Runtime>(app: AppHandle<R>) -> Result<Ses
 pub(crate) async fn start_session<R: Runtime>(
     app: AppHandle<R>,
     _caller: TokenCaller,
-    result: Option<Value>,
+    arguments: Request<'_>,
 ) -> Result<Session> {
+    let result = argument(&arguments, "result")?.cloned();
     app.otpless().start_session(result.unwrap_or_default()).await
 }
 
@@ -65,14 +67,18 @@ pub(crate) struct TokenAnswer {
 pub(crate) async fn get_session_token<R: Runtime>(
     app: AppHandle<R>,
     _caller: TokenCaller,
-    min_validity: Option<Value>,
+    arguments: Request<'_>,
 ) -> Result<TokenAnswer> {
-    let valid = app.otpless().session_token(validity(min_validity)?).await?;
+    let min_validity = validity(argument(&arguments, "minValidity")?)?;
+    let valid = app.otpless().session_token(min_validity).await?;
     Ok(TokenAnswer { token: valid.token.expose().to_owned(), expires_at: valid.expires_at })
 }
 
 #[command]
-pub(crate) async fn get_session_details<R: Runtime>(app: AppHandle<R>) -> Result<SessionDetails> {
+pub(crate) async fn get_session_details<R: Runtime>(
+    app: AppHandle<R>,
+    _caller: TokenCaller,
+) -> Result<SessionDetails> {
     app.otpless().session_details().await
 }
 
@@ -81,8 +87,7 @@ pub(crate) async fn diagnostics<R: Runtime>(app: AppHandle<R>) -> Diagnostics {
     app.otpless().diagnostics()
 }
 
-/// Taken as any JSON, so that a wrong type is our typed error and not tauri's text.
-fn validity(seconds: Option<Value>) -> Result<Duration> {
+fn validity(seconds: Option<&Value>) -> Result<Duration> {
     match seconds {
         None | Some(Value::Null) => Ok(DEFAULT_MIN_VALIDITY),
         Some(seconds) => seconds
@@ -101,9 +106,9 @@ mod tests {
     #[test]
     fn d8_min_validity_takes_seconds_and_refuses_everything_else() {
         assert_eq!(validity(None).unwrap(), DEFAULT_MIN_VALIDITY);
-        assert_eq!(validity(Some(json!(1.5))).unwrap(), Duration::from_millis(1500));
+        assert_eq!(validity(Some(&json!(1.5))).unwrap(), Duration::from_millis(1500));
         for bad in [json!(-1), json!(1e300), json!("60"), json!([1]), json!({})] {
-            assert!(validity(Some(bad.clone())).is_err(), "{bad}");
+            assert!(validity(Some(&bad)).is_err(), "{bad}");
         }
     }
 }

@@ -1,6 +1,4 @@
 //! The five steps of `fetch` as a page calls them. What they do is told in [`fetch`](crate::fetch).
-//!
-//! Arguments are read by hand: Tauri would answer a wrong one in its own words, and a page could not tell that from a defect.
 
 use serde_json::Value;
 use tauri::{
@@ -9,6 +7,7 @@ use tauri::{
 };
 
 use crate::{
+    arguments::argument,
     caller::{CallerScope, TokenCaller},
     error::{Error, Result},
     fetch::{Ask, Desk, Head},
@@ -24,7 +23,7 @@ pub(crate) async fn fetch<R: Runtime>(
     scope: CallerScope,
     arguments: Request<'_>,
 ) -> Result<u64> {
-    let ask = Ask::from_json(argument(&arguments, "request").cloned().unwrap_or_default())?;
+    let ask = Ask::from_json(argument(&arguments, "request")?.cloned().unwrap_or_default())?;
     app.state::<Desk>().open(caller.0, ask, scope.0)
 }
 
@@ -69,15 +68,8 @@ pub(crate) async fn fetch_cancel<R: Runtime>(
     Ok(())
 }
 
-fn argument<'a>(arguments: &'a Request<'_>, name: &str) -> Option<&'a Value> {
-    match arguments.body() {
-        InvokeBody::Json(fields) => fields.get(name),
-        InvokeBody::Raw(_) => None,
-    }
-}
-
 fn number(arguments: &Request<'_>) -> Result<u64> {
-    argument(arguments, "call")
+    argument(arguments, "call")?
         .and_then(Value::as_u64)
         .ok_or_else(|| Error::invalid_argument("call is not the number of a call"))
 }

@@ -19,6 +19,7 @@
 
 mod activity_log;
 mod api;
+mod arguments;
 mod caller;
 mod clock;
 mod commands;
@@ -90,7 +91,9 @@ pub mod engine {
             transport::{Request, Response, Transport, Unreachable},
         },
         clock::{Clock, SystemClock, Timestamp},
-        fetch::{Ask, Desk, Entry, Head, IDLE, Kind, MAX_OPEN, MAX_UNDER_WAY, Owner, SPARED, Scope},
+        fetch::{
+            Ask, Desk, Entry, Head, IDLE, Kind, MAX_OPEN, MAX_UNDER_WAY, Owner, PAGES_SHARE, SPARED, Scope,
+        },
         jwt::{Claims, Expected, Fetched, JwksVerifier, KeySource, TokenVerifier, Unverified},
         runtime::{Job, Runtime, Serial},
         secret::{RefreshToken, SessionId, SessionToken, Tokens},

@@ -1,19 +1,15 @@
 //! `fetch` as a page meets it: tauri's IPC with the plugin's real permission files, on tauri's mock runtime.
 
-use otpless_local::{OtplessLocal, SignIn};
+use otpless_local::OtplessLocal;
 use serde_json::{Value, json};
 use tauri::{
-    LogicalPosition, LogicalSize, Webview, WebviewBuilder, WebviewUrl,
     http::HeaderMap,
-    ipc::{CallbackFn, InvokeBody, InvokeError, InvokeResponse, InvokeResponseBody},
-    test::{INVOKE_KEY, MockRuntime},
-    webview::InvokeRequest,
+    ipc::{InvokeBody, InvokeResponseBody},
 };
-use tauri_plugin_otpless::OtplessExt;
 
-use crate::{
-    ipc::{self, Page, is_denied, key_set, open_covered, open_with, server},
-    support::Backend,
+use crate::support::{
+    Backend,
+    page::{Invocation, Page, invocation, is_denied, key_set, open_covered, open_with, server},
 };
 
 /// The steps after the first, which are of no use without it.
@@ -32,41 +28,11 @@ fn allow_fetch(allow: &[Value], deny: &[Value]) -> Value {
            {"identifier": "otpless:allow-fetch", "allow": allow, "deny": deny}])
 }
 
-fn sign_in(page: &Page, server: &OtplessLocal) -> otpless_local::Issued {
-    let issued = server.state().sign_in(SignIn { phone: Some("919876543210".into()), ..SignIn::default() });
-    let signing_in = page.app.otpless().start_session(issued.web());
-    tauri::async_runtime::block_on(signing_in).expect("the sign-in is accepted");
-    issued
-}
-
-/// Calls a command with any body and any headers.
-fn raw(
-    webview: &Webview<MockRuntime>,
-    command: &str,
-    body: InvokeBody,
-    headers: HeaderMap,
-) -> Result<InvokeResponseBody, Value> {
-    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-    let request = InvokeRequest {
-        cmd: format!("plugin:otpless|{command}"),
-        callback: CallbackFn(0),
-        error: CallbackFn(1),
-        url: "tauri://localhost".parse().unwrap(),
-        body,
-        headers,
-        invoke_key: INVOKE_KEY.to_string(),
-    };
-    webview.clone().on_message(request, Box::new(move |_, _, response, _, _| sender.send(response).unwrap()));
-    match receiver.recv().expect("the command answers") {
-        InvokeResponse::Ok(body) => Ok(body),
-        InvokeResponse::Err(InvokeError(error)) => Err(error),
-    }
-}
-
 fn write(page: &Page, call: &Value, piece: InvokeBody) -> Result<(), Value> {
     let mut headers = HeaderMap::new();
     headers.insert("otpless-call", call.to_string().parse().unwrap());
-    raw(page.window.as_ref(), "fetch_write", piece, headers).map(drop)
+    let write = invocation(page.window.as_ref(), "fetch_write", Value::Null);
+    Invocation { body: piece, headers, ..write }.answer().map(drop)
 }
 
 fn fetch(page: &Page, request: Value, body: &[u8]) -> Result<(Value, Vec<u8>), Value> {
@@ -79,8 +45,7 @@ fn fetch(page: &Page, request: Value, body: &[u8]) -> Result<(Value, Vec<u8>), V
     let mut all = Vec::new();
     if head["hasBody"] == true {
         loop {
-            let args = InvokeBody::Json(json!({ "call": call }));
-            match raw(page.window.as_ref(), "fetch_read", args, HeaderMap::new())? {
+            match invocation(page.window.as_ref(), "fetch_read", json!({ "call": call })).answer()? {
                 InvokeResponseBody::Raw(piece) if piece.is_empty() => break,
                 InvokeResponseBody::Raw(piece) => all.extend(piece),
                 InvokeResponseBody::Json(json) => panic!("a piece of a body is raw and not {json}"),
@@ -99,7 +64,7 @@ fn a_page_calls_its_backend_through_the_ipc_and_sees_no_token() {
     let (server, backend) = (server(), backend());
     let page = open_with(config(&server), allow_fetch(&[json!({"url": backend.url("/*")})], &[]));
     assert_eq!(get(&page, &backend.url("/")).unwrap_err()["kind"], "notSignedIn");
-    let issued = sign_in(&page, &server);
+    let issued = page.sign_in(&server);
     let request = json!({
         "method": "POST", "url": backend.url("/talkative"), "body": "whole", "headers": [["x-page", "1"]],
     });
@@ -121,7 +86,7 @@ fn the_setting_decides_what_a_call_carries() {
     let mut config = config(&server);
     config["fetch"] = json!({"attach": "cookie", "cookie": {"name": "app", "value": "sessionId"}});
     let page = open_with(config, allow_fetch(&[json!({"url": backend.url("/*")})], &[]));
-    let issued = sign_in(&page, &server);
+    let issued = page.sign_in(&server);
     get(&page, &backend.url("/")).unwrap();
     let asked = &backend.asked()[0];
     assert_eq!(asked.header("cookie"), Some(&*format!("app={}", issued.session_id)));
@@ -134,7 +99,7 @@ fn where_a_page_may_call_is_what_its_capability_says_and_deny_wins() {
     let permissions =
         allow_fetch(&[json!({"url": backend.url("/*")})], &[json!({"url": backend.url("/admin/*")})]);
     let page = open_with(config(&server), permissions);
-    sign_in(&page, &server);
+    page.sign_in(&server);
     assert!(get(&page, &backend.url("/orders")).is_ok());
     for url in [
         other.url("/orders"),
@@ -172,7 +137,7 @@ fn without_a_scope_nothing_may_be_called_and_one_that_is_wrong_is_named() {
 fn e1_no_scope_makes_plain_http_good_enough() {
     let server = server();
     let page = open_with(config(&server), allow_fetch(&[json!("*://*/*"), json!("http://*:*/*")], &[]));
-    sign_in(&page, &server);
+    page.sign_in(&server);
     for url in
         ["http://api.example.com/", "http://10.0.0.1/", "http://127.0.0.1.evil.example/", "http://0.0.0.0/"]
     {
@@ -200,56 +165,6 @@ fn is_denied_explicitly(answer: &Result<Value, Value>) -> bool {
     matches!(answer, Err(Value::String(why)) if why.contains("explicitly denied"))
 }
 
-/// A page of the app's in a webview of its own, in the main window.
-fn child(page: &Page, label: &str) -> Webview<MockRuntime> {
-    let builder = WebviewBuilder::new(label, WebviewUrl::App("other.html".into()));
-    let window = page.window.as_ref().window();
-    window.add_child(builder, LogicalPosition::new(0, 0), LogicalSize::new(100, 100)).unwrap()
-}
-
-/// What carries a token, with arguments that get as far as the question who asks.
-fn token_commands(backend: &Backend) -> [(&'static str, Value); 7] {
-    let call = json!({"call": 1});
-    [
-        ("start_session", json!({"result": {}})),
-        ("get_session_token", json!({})),
-        ("fetch", json!({"request": {"url": backend.url("/")}})),
-        ("fetch_write", json!([])),
-        ("fetch_send", call.clone()),
-        ("fetch_read", call.clone()),
-        ("fetch_cancel", call),
-    ]
-}
-
-#[test]
-fn d5_a_second_webview_in_an_allowed_window_gets_no_token() {
-    let (server, backend) = (server(), backend());
-    let mut permissions = ipc::all();
-    permissions
-        .as_array_mut()
-        .unwrap()
-        .push(json!({"identifier": "otpless:allow-fetch", "allow": [backend.url("/*")]}));
-    let page = open_with(config(&server), permissions.clone());
-    sign_in(&page, &server);
-    let second = child(&page, "second");
-    let invoke = |webview: &Webview<MockRuntime>, command: &str, args: Value| {
-        raw(webview, command, InvokeBody::Json(args), HeaderMap::new())
-            .map(|answer| answer.deserialize::<Value>().unwrap())
-    };
-    for (command, args) in token_commands(&backend) {
-        let error = invoke(&second, command, args).unwrap_err();
-        assert_eq!(error["kind"], "notPermitted", "{command}: {error}");
-        let message = error["message"].as_str().unwrap();
-        assert!(message.contains("\"second\"") && message.contains("webviews"), "{message}");
-    }
-    // What carries none is as the capability says.
-    assert_eq!(invoke(&second, "get_session", json!({})).unwrap()["status"], "active");
-    // The window's own webview is not hindered.
-    assert!(page.invoke("get_session_token", json!({})).is_ok());
-    assert!(get(&page, &backend.url("/")).is_ok());
-    assert_eq!(backend.asked().len(), 1);
-}
-
 #[test]
 fn d5_a_webview_that_a_capability_names_gets_what_it_says() {
     let (server, backend) = (server(), backend());
@@ -257,11 +172,8 @@ fn d5_a_webview_that_a_capability_names_gets_what_it_says() {
                {"identifier": "otpless:allow-fetch", "allow": [backend.url("/*")]}]);
     let capability = json!({"identifier": "test", "windows": ["main"], "webviews": ["named-*"], "permissions": permissions});
     let page = open_covered(config(&server), capability);
-    let issued = sign_in(&page, &server);
-    let ask = |label: &str, command: &str, args: Value| {
-        raw(&child(&page, label), command, InvokeBody::Json(args), HeaderMap::new())
-            .map(|answer| answer.deserialize::<Value>().unwrap())
-    };
+    let issued = page.sign_in(&server);
+    let ask = |label: &str, command: &str, args: Value| invocation(&page.child(label), command, args).json();
     let token = ask("named-one", "get_session_token", json!({})).unwrap();
     assert_eq!(token["token"], issued.session_token);
     let call = ask("named-two", "fetch", json!({"request": {"url": backend.url("/")}})).unwrap();
@@ -289,11 +201,11 @@ fn d5_a_webview_that_a_capability_names_may_call_what_that_one_says_and_not_what
         {"identifier": "child", "webviews": ["named"], "permissions": [allow(&[&its_own, &denied])]},
     ]);
     let page = open_covered(config(&server), capabilities);
-    sign_in(&page, &server);
-    let named = child(&page, "named");
+    page.sign_in(&server);
+    let named = page.child("named");
     let ask = |backend: &Backend| {
         let args = json!({"request": {"url": backend.url("/")}});
-        raw(&named, "fetch", InvokeBody::Json(args), HeaderMap::new()).map(drop)
+        invocation(&named, "fetch", args).json().map(drop)
     };
     assert_eq!(ask(&its_own), Ok(()));
     for (backend, why) in [(&of_the_window, "its window's"), (&denied, "denied to its window")] {
@@ -329,9 +241,6 @@ fn d8_whatever_a_page_passes_it_gets_a_typed_error() {
             }
             assert_eq!(answer.unwrap_err()["kind"], "invalidArgument", "{command} {args}");
         }
-        let bytes = InvokeBody::Raw(vec![0xff; 100]);
-        let error = raw(page.window.as_ref(), command, bytes, HeaderMap::new()).unwrap_err();
-        assert_eq!(error["kind"], "invalidArgument", "{command}: {error}");
     }
     let call = page
         .invoke("fetch", json!({"request": {"url": backend.url("/"), "method": "POST", "body": "whole"}}))
@@ -343,7 +252,8 @@ fn d8_whatever_a_page_passes_it_gets_a_typed_error() {
     for header in ["", "x", "-1", "1 1", "99999999999999999999999"] {
         let mut headers = HeaderMap::new();
         headers.insert("otpless-call", header.parse().unwrap());
-        let error = raw(page.window.as_ref(), "fetch_write", InvokeBody::Raw(vec![1]), headers).unwrap_err();
+        let write = invocation(page.window.as_ref(), "fetch_write", Value::Null);
+        let error = Invocation { body: InvokeBody::Raw(vec![1]), headers, ..write }.answer().unwrap_err();
         assert_eq!(error["kind"], "invalidArgument", "{header}: {error}");
     }
     let too_large = InvokeBody::Raw(vec![0; 1024 * 1024 + 1]);

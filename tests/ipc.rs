@@ -1,209 +1,19 @@
-//! The plugin as an app meets it: tauri's IPC with the plugin's real permission files, on tauri's mock runtime.
+//! The plugin's life as an app meets it: settings, commands, events, what it puts into pages.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    sync::atomic::{AtomicUsize, Ordering},
-};
-
-use otpless_local::{Operation, OtplessLocal, Settings, SignIn};
+use otpless_local::{Operation, SignIn};
 use serde_json::{Value, json};
 use tauri::{
-    App, Listener, RunEvent, WebviewWindow, WebviewWindowBuilder,
-    ipc::{CallbackFn, InvokeBody, RuntimeAuthority},
+    Listener, RunEvent,
     plugin::Plugin,
-    test::{INVOKE_KEY, MockRuntime, get_ipc_response, mock_builder, mock_context, noop_assets},
-    utils::acl::{
-        capability::Capability,
-        manifest::{Manifest, PermissionFile},
-        resolved::Resolved,
-    },
-    utils::platform::Target,
-    webview::InvokeRequest,
+    test::{MockRuntime, mock_builder},
 };
-use tauri_plugin_otpless::{OtplessExt, SESSION_CHANGED, engine::KeychainStore};
+use tauri_plugin_otpless::{OtplessExt, SESSION_CHANGED};
 
-use crate::support::{PATIENCE, require_keychain};
-
-const DEFAULT: [&str; 5] = ["get_session", "logout", "record_activity", "verify_session", "refresh_session"];
-const NOT_DEFAULT: [&str; 9] = [
-    "start_session",
-    "get_session_token",
-    "get_session_details",
-    "diagnostics",
-    "fetch",
-    "fetch_write",
-    "fetch_send",
-    "fetch_read",
-    "fetch_cancel",
-];
-
-/// The permission files as they are shipped.
-fn manifest() -> Manifest {
-    fn collect(directory: &Path, files: &mut Vec<PermissionFile>) {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                collect(&path, files);
-            } else if path.extension().is_some_and(|e| e == "toml") {
-                files.push(toml::from_str(&fs::read_to_string(&path).unwrap()).unwrap());
-            }
-        }
-    }
-    let mut files = Vec::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("permissions"), &mut files);
-    Manifest::new(files, None)
-}
-
-/// With one capability, or a list of them.
-fn authority(capabilities: Value) -> RuntimeAuthority {
-    let acl = BTreeMap::from([("otpless".to_owned(), manifest())]);
-    let list = if capabilities.is_array() { capabilities } else { json!([capabilities]) };
-    let capabilities: Vec<Capability> = serde_json::from_value(list).unwrap();
-    let capabilities = capabilities.into_iter().map(|one| (one.identifier.clone(), one)).collect();
-    let resolved = Resolved::resolve(&acl, capabilities, Target::current()).unwrap();
-    RuntimeAuthority::new(acl, resolved)
-}
-
-pub(crate) struct Page {
-    pub(crate) app: App<MockRuntime>,
-    pub(crate) window: WebviewWindow<MockRuntime>,
-    identifier: String,
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        use tauri_plugin_otpless::engine::{SessionStore, Slot};
-        let mut store = KeychainStore::new(&self.identifier);
-        for slot in [Slot::Session, Slot::Revocations] {
-            // A plain thread, because the Secret Service client brings its own runtime.
-            let _ = store.erase(slot);
-        }
-    }
-}
-
-fn context(config: Value, permissions: Value) -> (tauri::Context<MockRuntime>, String) {
-    context_with(config, json!({"identifier": "test", "windows": ["main"], "permissions": permissions}))
-}
-
-fn context_with(config: Value, capability: Value) -> (tauri::Context<MockRuntime>, String) {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let identifier =
-        format!("app.otpless.test.ipc{}n{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
-    let mut context = mock_context(noop_assets());
-    context.config_mut().identifier = identifier.clone();
-    context.config_mut().plugins.0.insert("otpless".into(), config);
-    *context.runtime_authority_mut() = authority(capability);
-    (context, identifier)
-}
-
-pub(crate) fn open(url: &str, permissions: Value) -> Page {
-    open_with(json!({"apiUrl": url, "jwksUrl": key_set(url)}), permissions)
-}
-
-pub(crate) fn key_set(url: &str) -> String {
-    format!("{url}/.well-known/jwks")
-}
-
-/// A page of an app with these settings.
-pub(crate) fn open_with(config: Value, permissions: Value) -> Page {
-    open_covered(config, json!({"identifier": "test", "windows": ["main"], "permissions": permissions}))
-}
-
-/// A page of an app with this capability.
-pub(crate) fn open_covered(mut config: Value, capability: Value) -> Page {
-    require_keychain();
-    config["appId"] = json!("DEMOAPP00000000000001");
-    let (context, identifier) = context_with(config, capability);
-    let app = mock_builder()
-        .plugin(tauri_plugin_store::Builder::default().build())
-        .plugin(tauri_plugin_otpless::init())
-        .build(context)
-        .unwrap();
-    let window = WebviewWindowBuilder::new(&app, "main", Default::default()).build().unwrap();
-    Page { app, window, identifier }
-}
-
-pub(crate) fn invoke_from(
-    window: &WebviewWindow<MockRuntime>,
-    url: &str,
-    command: &str,
-    args: Value,
-) -> Result<Value, Value> {
-    let request = InvokeRequest {
-        cmd: format!("plugin:otpless|{command}"),
-        callback: CallbackFn(0),
-        error: CallbackFn(1),
-        url: url.parse().unwrap(),
-        body: InvokeBody::Json(args),
-        headers: Default::default(),
-        invoke_key: INVOKE_KEY.to_string(),
-    };
-    get_ipc_response(window, request).map(|body| body.deserialize().unwrap())
-}
-
-impl Page {
-    pub(crate) fn invoke(&self, command: &str, args: Value) -> Result<Value, Value> {
-        invoke_from(&self.window, "tauri://localhost", command, args)
-    }
-}
-
-pub(crate) fn server() -> OtplessLocal {
-    tauri::async_runtime::block_on(OtplessLocal::start(Settings::default())).unwrap()
-}
-
-pub(crate) fn all() -> Value {
-    json!([
-        "otpless:default",
-        "otpless:allow-start-session",
-        "otpless:allow-get-session-token",
-        "otpless:allow-get-session-details",
-        "otpless:allow-diagnostics",
-        "otpless:allow-fetch"
-    ])
-}
-
-pub(crate) fn is_denied(answer: &Result<Value, Value>) -> bool {
-    matches!(answer, Err(Value::String(why)) if why.contains("not allowed"))
-}
-
-#[test]
-fn d3_the_default_set_is_the_documented_one_and_gives_no_token_and_no_write() {
-    let set = manifest().default_permission.unwrap().permissions;
-    let documented: Vec<_> =
-        DEFAULT.iter().map(|command| format!("allow-{}", command.replace('_', "-"))).collect();
-    assert_eq!(set, documented);
-}
-
-#[test]
-fn d3_every_command_has_a_permission_and_the_default_set_opens_just_its_own() {
-    let page = open("http://127.0.0.1:9", json!(["otpless:default"]));
-    for command in DEFAULT {
-        assert!(!is_denied(&page.invoke(command, json!({}))), "{command}");
-    }
-    for command in NOT_DEFAULT {
-        assert!(is_denied(&page.invoke(command, json!({}))), "{command}");
-    }
-    let page = open("http://127.0.0.1:9", all());
-    for command in DEFAULT.iter().chain(&NOT_DEFAULT) {
-        assert!(!is_denied(&page.invoke(command, json!({}))), "{command}");
-    }
-}
-
-#[test]
-fn d3_the_ready_made_sets_open_what_they_say_and_nothing_more() {
-    for (set, granted) in [
-        ("otpless:allow-session-read", &["get_session"][..]),
-        ("otpless:allow-sign-in", &["get_session", "start_session"]),
-    ] {
-        let page = open("http://127.0.0.1:9", json!([set]));
-        for command in DEFAULT.iter().chain(&NOT_DEFAULT) {
-            let answer = page.invoke(command, json!({}));
-            assert_eq!(!is_denied(&answer), granted.contains(command), "{command} with {set}: {answer:?}");
-        }
-    }
-}
+use crate::support::{
+    PATIENCE,
+    page::{all, context, key_set, open, open_with, server},
+    require_keychain,
+};
 
 /// What the system tells a phone's app when it comes to the front.
 #[test]
@@ -222,30 +32,15 @@ fn c10_a_resume_is_a_moment_to_look() {
     assert!(last_look().is_some());
 }
 
+/// D7: what is in a page before the app's own script is nothing of the session.
 #[test]
-fn d4_remote_pages_and_other_windows_are_refused_whatever_the_command() {
-    let page = open("http://127.0.0.1:9", all());
-    for url in [
-        "https://evil.example",
-        "https://tauri.localhost.evil.example",
-        "http://127.0.0.1:9",
-        "https://otpless.com",
-        "data:text/html,x",
-        "about:blank",
-    ] {
-        for command in DEFAULT.iter().chain(&NOT_DEFAULT) {
-            let answer = invoke_from(&page.window, url, command, json!({}));
-            assert!(is_denied(&answer), "{command} from {url}: {answer:?}");
-        }
-    }
-    let other = WebviewWindowBuilder::new(&page.app, "other", Default::default()).build().unwrap();
-    for command in DEFAULT.iter().chain(&NOT_DEFAULT) {
-        assert!(is_denied(&invoke_from(&other, "tauri://localhost", command, json!({}))), "{command}");
-    }
+fn d7_the_plugin_puts_no_script_into_pages() {
+    let plugin = tauri_plugin_otpless::init::<MockRuntime>();
+    assert!(plugin.initialization_script().is_none() && plugin.initialization_script_2().is_none());
 }
 
 #[test]
-fn a_whole_life_through_the_ipc_with_events_and_no_token_where_none_belongs() {
+fn d7_a_whole_life_through_the_ipc_with_events_and_no_token_where_none_belongs() {
     let server = server();
     let page = open(&server.url(), all());
     let (events, seen) = std::sync::mpsc::channel();
@@ -315,29 +110,6 @@ fn d1_session_details_reach_a_page_that_may_have_them_in_relay_mode_only() {
     page.invoke("start_session", json!({"result": sign_in().web()})).unwrap();
     let error = page.invoke("get_session_details", json!({})).unwrap_err();
     assert_eq!(error["kind"], "invalidConfig", "{error}");
-}
-
-#[test]
-fn d8_whatever_a_page_passes_it_gets_a_typed_error() {
-    let page = open("http://127.0.0.1:9", all());
-    for args in [
-        json!({}),
-        json!({"result": null}),
-        json!({"result": 1}),
-        json!({"result": [[]]}),
-        json!({"other": 1}),
-    ] {
-        let error = page.invoke("start_session", args.clone()).unwrap_err();
-        assert_eq!(error["kind"], "invalidArgument", "{args}: {error}");
-    }
-    for bad in [json!("60"), json!(-1), json!(1e300), json!([]), json!({}), json!(true)] {
-        let error = page.invoke("get_session_token", json!({"minValidity": bad})).unwrap_err();
-        assert_eq!(error["kind"], "invalidArgument", "{bad}: {error}");
-    }
-    for good in [json!(null), json!(0), json!(1.5)] {
-        let error = page.invoke("get_session_token", json!({"minValidity": good})).unwrap_err();
-        assert_eq!(error["kind"], "notSignedIn", "{good}: {error}");
-    }
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The plugin's integration tests, one module per topic, in one binary because linking a webview takes its time.
 //!
-//! The server is the local OTPless over real HTTP. `keychain`, `ipc`, `fetch_ipc`, `rehearsal` and `restart` need a session bus with an unlocked keyring;
+//! The server is the local OTPless over real HTTP. `keychain`, `rehearsal`, `restart` and what goes through the IPC (`arguments`, `callers`, `fetch_ipc`, `floods`, `ipc`) need a session bus with an unlocked keyring;
 //! `cargo xtask test` makes one.
 
+mod arguments;
 mod bad_input;
+mod callers;
 mod clocks;
 mod contract;
 mod contract_v1;
@@ -14,6 +16,7 @@ mod discovery;
 mod endings;
 mod fetch;
 mod fetch_ipc;
+mod floods;
 mod forgeries;
 mod ipc;
 mod jwt_crate;

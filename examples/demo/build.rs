@@ -22,6 +22,7 @@ fn main() -> io::Result<()> {
         "demo_config",
         "open_second_window",
         "open_hostile_window",
+        "open_frameworks_window",
         "rehearsed",
         "rehearse_sleep",
         "rehearse_keychain",

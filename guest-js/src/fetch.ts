@@ -39,8 +39,7 @@ const LARGEST_KEPT = 64 * 1024 * 1024;
  * ```
  */
 export async function fetch(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
-  const signal = init.signal ?? (input instanceof Request ? input.signal : undefined);
-  signal?.throwIfAborted();
+  const signal = signalOf(input, init);
   const call = new Call(signal);
   try {
     return await call.run(input, init);
@@ -49,6 +48,11 @@ export async function fetch(input: RequestInfo | URL, init: RequestInit = {}): P
     call.giveUp(reason);
     throw reason;
   }
+}
+
+/** As in the standard, `null` in `init` leaves a Request's own signal out. */
+function signalOf(input: RequestInfo | URL, { signal }: RequestInit): AbortSignal | undefined {
+  return (signal === undefined && input instanceof Request ? input.signal : signal) ?? undefined;
 }
 
 /** What the core answers to `fetch_send`. */
@@ -70,22 +74,28 @@ class Call {
   #number: number | undefined;
   /** Whether the core need not be told any more. */
   #over = false;
+  /** The page's end of a body that is a stream. */
+  #stream: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #answer: ReadableStreamDefaultController<Uint8Array> | undefined;
 
-  constructor(signal: AbortSignal | null | undefined) {
-    this.#signal = signal ?? undefined;
-    this.#signal?.addEventListener("abort", this.#onAbort);
+  constructor(signal: AbortSignal | undefined) {
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#onAbort);
   }
 
   async run(input: RequestInfo | URL, init: RequestInit): Promise<Response> {
     const { body, duplex: _, ...rest } = init as RequestInit & { duplex?: unknown };
-    const streamed = body instanceof ReadableStream ? body : undefined;
+    const isStream = body instanceof ReadableStream;
     // Not every webview can put a stream into a Request, and those that cannot make text of it.
-    const request = new Request(input, streamed === undefined ? init : rest);
+    const request = new Request(input, isStream ? rest : init);
     refuse(request);
-    const whole = streamed === undefined ? await bytesOf(request) : undefined;
+    if (isStream) {
+      this.#stream = body.getReader();
+    }
+    this.#signal?.throwIfAborted();
+    const whole = isStream ? undefined : await this.#wait(bytesOf(request));
     const isKept = whole !== undefined && whole.byteLength <= LARGEST_KEPT;
-    const pieces = streamed ?? whole;
+    const pieces = this.#stream ?? whole;
 
     const asked = step<number>("fetch", {
       request: {
@@ -113,13 +123,15 @@ class Call {
     }
   }
 
-  /** Tells the core, if it has anything to be told, and breaks the answer's body off. */
+  /** Tells the core, if it has anything to be told, and breaks both bodies off. */
   giveUp(reason: unknown): void {
     if (!this.#over && this.#number !== undefined) {
       cancel(this.#number);
     }
     this.#answer?.error(reason);
     this.#end();
+    // Settles when the stream has been told; nobody waits for that.
+    this.#stream?.cancel(reason).catch(() => {});
   }
 
   /** The call's result, or the signal's reason if that comes first. */
@@ -156,22 +168,23 @@ class Call {
     });
   }
 
-  async #write(body: ReadableStream<Uint8Array> | Uint8Array): Promise<void> {
+  async #write(body: ReadableStreamDefaultReader<Uint8Array> | Uint8Array): Promise<void> {
     if (body instanceof Uint8Array) {
       await this.#writePieces(body);
     } else {
-      const reader = body.getReader();
       try {
-        for (let read = await reader.read(); !read.done; read = await reader.read()) {
+        for (let read = await body.read(); !read.done; read = await body.read()) {
           await this.#writePieces(read.value);
         }
       } catch (error) {
-        // Settles when the stream has been told; nobody waits for that.
-        reader.cancel(error).catch(() => {});
+        body.cancel(error).catch(() => {});
         throw isNetworkError(error) ? error : new TypeError("the stream of the request's body failed", { cause: error });
       }
     }
-    await this.#writePiece(new Uint8Array());
+    // A stream that was broken off looks like one that has ended, and must not to the core.
+    if (!this.#over) {
+      await this.#writePiece(new Uint8Array());
+    }
   }
 
   async #writePieces(bytes: Uint8Array): Promise<void> {

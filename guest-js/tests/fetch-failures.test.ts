@@ -121,6 +121,67 @@ for (const command of ["fetch", "fetch_write", "fetch_send"]) {
   });
 }
 
+for (const command of ["fetch", "fetch_write", "fetch_send"]) {
+  test(`an abort while ${command} is under way breaks the page's own stream off, and its end is not written`, async () => {
+    const answer = gate<unknown>();
+    // A body is written while its answer is waited for.
+    const core = backend({ answers: { fetch_send: () => answer.promise, [command]: () => answer.promise } });
+    const cancelled: unknown[] = [];
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(new TextEncoder().encode("first")),
+      cancel: (reason) => void cancelled.push(reason),
+    });
+    const abort = new AbortController();
+    const outcome = fetch(URL_OF_ORDERS, { method: "POST", body, signal: abort.signal }).catch((error: unknown) => error);
+    await settled();
+    const reason = new Error("enough");
+    abort.abort(reason);
+    assert.equal(await outcome, reason);
+    answer.open(command === "fetch" ? 7 : {});
+    await settled();
+    assert.deepEqual(cancelled, [reason]);
+    assert.equal(core.ends, 0);
+  });
+}
+
+test("an aborted signal breaks a stream off that was never begun", async () => {
+  backend();
+  const cancelled: unknown[] = [];
+  const body = new ReadableStream<Uint8Array>({ cancel: (reason) => void cancelled.push(reason) });
+  const reason = new Error("never mind");
+  await assert.rejects(fetch(URL_OF_ORDERS, { method: "POST", body, signal: AbortSignal.abort(reason) }), reason);
+  assert.deepEqual(cancelled, [reason]);
+});
+
+test("an abort while a Request's own body is being read rejects at once, and nothing is asked of the core", async () => {
+  const core = backend();
+  const abort = new AbortController();
+  // Never ends.
+  const body = new ReadableStream<Uint8Array>();
+  const request = new Request(URL_OF_ORDERS, { method: "POST", body, duplex: "half" } as RequestInit);
+  const outcome = fetch(request, { signal: abort.signal }).catch((error: unknown) => error);
+  await settled();
+  abort.abort();
+  assert.equal(((await outcome) as Error).name, "AbortError");
+  assert.deepEqual(core.steps, []);
+});
+
+test("null leaves a Request's own signal out", async () => {
+  const core = backend({ pieces: ["all"] });
+  const request = new Request(URL_OF_ORDERS, { signal: AbortSignal.abort() });
+  const response = await fetch(request, { signal: null });
+  assert.equal(await response.text(), "all");
+  assert.deepEqual(commands(core).slice(0, 2), ["fetch", "fetch_send"]);
+});
+
+test("a stream that somebody else reads is refused before anything is asked of the core", async () => {
+  const core = backend();
+  const body = new ReadableStream<Uint8Array>();
+  body.getReader();
+  await assert.rejects(fetch(URL_OF_ORDERS, { method: "POST", body }), TypeError);
+  assert.deepEqual(core.steps, []);
+});
+
 test("an abort while the answer is being read is an error of the stream and gives the call up", async () => {
   const late = gate<string>();
   const core = backend({ pieces: ["first", late] });

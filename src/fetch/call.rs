@@ -4,21 +4,18 @@ use std::{
     fmt,
     future::poll_fn,
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
     time::Duration,
 };
 
 use bytes::Bytes;
 use reqwest::Response;
-use tokio::{
-    sync::{Semaphore, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     ask::Ask,
-    desk::Owner,
+    desk::{Owner, Shares},
     exchange::{Exchange, Head},
     scope::Scope,
     upload::{MAX_PIECE, Piece, Source, Upload},
@@ -35,6 +32,7 @@ const READ_AT_ONCE: usize = 256 * 1024;
 /// A call between being asked for and being over.
 pub(crate) struct Call {
     owner: Owner,
+    shares: Arc<Shares>,
     ended: watch::Sender<bool>,
     use_: Mutex<Use>,
     /// Apart from the stage, because a stream is written while its request is under way.
@@ -77,11 +75,12 @@ impl Call {
         ask: Ask,
         scope: Scope,
         session: Option<u64>,
-        room: &std::sync::Arc<Semaphore>,
+        shares: Arc<Shares>,
     ) -> Self {
-        let (upload, source) = Upload::new(ask.body, room);
+        let (upload, source) = Upload::new(ask.body, &shares.bodies);
         Self {
             owner,
+            shares,
             ended: watch::Sender::new(false),
             use_: Mutex::new(Use { at: Instant::now(), waiting: 0 }),
             upload: tokio::sync::Mutex::new(upload),
@@ -116,11 +115,16 @@ impl Call {
             Upload::Whole(whole) => whole.push(piece),
             Upload::Stream(pieces) => {
                 let over = piece.is_empty();
-                let piece = if over { Piece::End } else { Piece::Bytes(Bytes::copy_from_slice(piece)) };
                 let taken = tokio::select! {
                     biased;
                     () = self.ended() => return Err(ended()),
-                    taken = pieces.send(piece) => taken,
+                    taken = async {
+                        let piece = match over {
+                            true => Piece::End,
+                            false => Piece::of_stream(piece, &self.shares.bodies).await,
+                        };
+                        pieces.send(piece).await
+                    } => taken,
                 };
                 if over || taken.is_err() {
                     *upload = Upload::Over;
@@ -133,13 +137,8 @@ impl Call {
         }
     }
 
-    /// Makes the request. `places` is how many of them may be under way.
-    pub(crate) async fn send(
-        &self,
-        manager: &SessionManager,
-        http: &HttpClient,
-        places: &Semaphore,
-    ) -> Result<Head> {
+    /// Makes the request, when it is its page's turn.
+    pub(crate) async fn send(&self, manager: &SessionManager, http: &HttpClient) -> Result<Head> {
         let mut stage = self.stage.try_lock().map_err(|_| one_at_a_time("sent"))?;
         let Stage::Asked(asked) = &mut *stage else {
             return Err(Error::invalid_argument("the request has been sent already"));
@@ -155,7 +154,7 @@ impl Call {
             biased;
             () = self.ended() => return Err(ended()),
             outcome = async {
-                let _place = places.acquire().await;
+                let _place = self.shares.under_way.take(1).await;
                 Exchange::new(manager, http, scope, ask.redirect, source, session).run(ask).await
             } => outcome,
         };

@@ -5,18 +5,20 @@
 //! drops anything before its window is closed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
-use tokio::{sync::Semaphore, time::Instant};
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::time::Instant;
 
 use super::{
     ask::Ask,
     call::Call,
     exchange::{Head, NO_PROGRESS},
     scope::Scope,
+    share::{PAGES_SHARE, Share, Supply},
     upload::MAX_KEPT_KIB,
 };
 use crate::{
@@ -25,17 +27,18 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
-/// Calls that there may be at a time, in the whole app: far more than a page has use for, and few enough for the system's
-/// open sockets (1,024 on many).
+/// Calls that there may be at a time in the whole app, half of them one page's: far more than a page has use for, and few
+/// enough for the system's open sockets (1,024 on many).
 pub const MAX_OPEN: usize = 256;
 
-/// Requests that wait for their answer at a time; others wait their turn. A browser has six for a host.
+/// Requests that wait for their answer at a time, half of them one page's; others wait their turn. A browser has six for a
+/// host.
 pub const MAX_UNDER_WAY: usize = 32;
 
 /// A call that its page neither uses nor waits on is dropped after this, and its connection with it.
 pub const IDLE: Duration = NO_PROGRESS;
 
-/// If there are [`MAX_OPEN`], the one that has been idle longest makes room, but not before this. A page that looks only at
+/// If there are too many, the one that has been idle longest makes room, but not before this. A page that looks only at
 /// `response.ok` leaves the body unread, and a browser would collect it as garbage.
 pub const SPARED: Duration = Duration::from_secs(10);
 
@@ -43,7 +46,11 @@ pub const SPARED: Duration = Duration::from_secs(10);
 const SWEEP: Duration = Duration::from_secs(10);
 
 /// Whose a call is: a webview, by its label and its window's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Frames in a page are the page to Tauri on some systems, so a call's number is also what only those know who were told:
+/// it is drawn at random. A webview that is closed while its window stays is not heard of; its calls end when they are over
+/// or have been idle for [`IDLE`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Owner {
     /// The window's label.
     pub window: String,
@@ -60,14 +67,23 @@ struct Inner {
     manager: SessionManager,
     http: HttpClient,
     calls: Mutex<Calls>,
-    under_way: Semaphore,
-    room: Arc<Semaphore>,
+    under_way: Supply,
+    bodies: Supply,
+}
+
+/// What the calls of one page have together.
+#[derive(Debug)]
+pub(crate) struct Shares {
+    pub(crate) under_way: Share,
+    /// In KiB.
+    pub(crate) bodies: Share,
 }
 
 #[derive(Debug, Default)]
 struct Calls {
-    last: u64,
     open: BTreeMap<u64, Arc<Call>>,
+    /// Of the pages that have calls.
+    shares: HashMap<Owner, Weak<Shares>>,
     /// Whether somebody looks for idle ones.
     swept: bool,
 }
@@ -79,8 +95,8 @@ impl Desk {
             manager,
             http,
             calls: Mutex::default(),
-            under_way: Semaphore::new(MAX_UNDER_WAY),
-            room: Arc::new(Semaphore::new(MAX_KEPT_KIB)),
+            under_way: Supply::new(MAX_UNDER_WAY),
+            bodies: Supply::new(MAX_KEPT_KIB),
         }))
     }
 
@@ -91,14 +107,17 @@ impl Desk {
     /// `NotPermitted` if its URL is not in the scope, `RateLimited` if there are too many.
     pub fn open(&self, owner: Owner, ask: Ask, scope: Scope) -> Result<u64> {
         scope.check(&ask.url)?;
-        let call = Arc::new(Call::new(owner, ask, scope, self.0.manager.session_here(), &self.0.room));
+        let session = self.0.manager.session_here();
         let mut calls = self.0.calls();
-        if calls.open.len() >= MAX_OPEN {
-            calls.make_room()?;
+        if calls.open.values().filter(|call| *call.owner() == owner).count() >= MAX_OPEN / PAGES_SHARE {
+            calls.make_room(|call| *call.owner() == owner)?;
         }
-        calls.last += 1;
-        let number = calls.last;
-        calls.open.insert(number, call);
+        if calls.open.len() >= MAX_OPEN {
+            calls.make_room(|_| true)?;
+        }
+        let number = calls.new_number()?;
+        let shares = self.0.shares(&mut calls, &owner);
+        calls.open.insert(number, Arc::new(Call::new(owner, ask, scope, session, shares)));
         if !std::mem::replace(&mut calls.swept, true) {
             tokio::spawn(sweep(Arc::downgrade(&self.0)));
         }
@@ -125,7 +144,7 @@ impl Desk {
     /// `NotPermitted` and `Server` for redirects that cannot be followed.
     pub async fn send(&self, owner: &Owner, number: u64) -> Result<Head> {
         let call = self.call(owner, number)?;
-        let outcome = call.send(&self.0.manager, &self.0.http, &self.0.under_way).await;
+        let outcome = call.send(&self.0.manager, &self.0.http).await;
         self.forget_if_over(&call, number);
         outcome
     }
@@ -189,6 +208,17 @@ impl Inner {
     fn calls(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn shares(&self, calls: &mut Calls, owner: &Owner) -> Arc<Shares> {
+        if let Some(shares) = calls.shares.get(owner).and_then(Weak::upgrade) {
+            return shares;
+        }
+        calls.shares.retain(|_, shares| shares.strong_count() > 0);
+        let shares = Shares { under_way: self.under_way.share(), bodies: self.bodies.share() };
+        let shares = Arc::new(shares);
+        calls.shares.insert(owner.clone(), Arc::downgrade(&shares));
+        shares
+    }
 }
 
 impl Calls {
@@ -203,9 +233,25 @@ impl Calls {
         });
     }
 
-    fn make_room(&mut self) -> Result<()> {
+    /// A number that nobody guesses and that JavaScript keeps: its integers are exact below 2⁵³.
+    fn new_number(&self) -> Result<u64> {
+        loop {
+            let mut bytes = [0; 8];
+            SystemRandom::new()
+                .fill(&mut bytes)
+                .map_err(|_| Error::internal("the system has no random numbers; nothing was sent"))?;
+            let number = u64::from_le_bytes(bytes) >> (64 - 53);
+            if !self.open.contains_key(&number) {
+                return Ok(number);
+            }
+        }
+    }
+
+    /// Ends the call that has been idle longest of those.
+    fn make_room(&mut self, of: impl Fn(&Call) -> bool) -> Result<()> {
         let now = Instant::now();
-        let idle = self.open.iter().map(|(number, call)| (call.idle(now), *number));
+        let idle =
+            self.open.iter().filter(|(_, call)| of(call)).map(|(number, call)| (call.idle(now), *number));
         match idle.max() {
             Some((idle, number)) if idle >= SPARED => {
                 if let Some(call) = self.open.remove(&number) {
@@ -216,8 +262,9 @@ impl Calls {
             _ => Err(Error::new(
                 ErrorKind::RateLimited,
                 format!(
-                    "{MAX_OPEN} calls to your backend are open, and all of them are in use; nothing was sent. Wait \
-                     until some are over, read answers to their end, or cancel them"
+                    "{} calls to your backend are open in this window, or {MAX_OPEN} in the app, and all of them are in \
+                     use; nothing was sent. Wait until some are over, read answers to their end, or cancel them",
+                    MAX_OPEN / PAGES_SHARE
                 ),
             )),
         }

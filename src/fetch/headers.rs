@@ -42,6 +42,11 @@ const FORBIDDEN: [&str; 25] = [
     "via",
 ];
 
+/// What a proxy in front of a server says of a request, to servers that heed it: another URL than the one in the scope,
+/// another host, another sender. Those of [`FORWARDED`] begin so.
+const A_PROXYS: [&str; 4] = ["forwarded", "x-real-ip", "x-rewrite-url", "x-client-ip"];
+const FORWARDED: [&str; 2] = ["x-forwarded-", "x-original-"];
+
 /// Headers that make another method of a request, to servers that heed them.
 const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
 
@@ -93,6 +98,9 @@ fn check(name: &HeaderName, value: &str) -> Result<()> {
         }
         name if FORBIDDEN.contains(&name) || name.starts_with("proxy-") || name.starts_with("sec-") => {
             "it belongs to the connection or is the browser's own to set"
+        }
+        name if A_PROXYS.contains(&name) || FORWARDED.iter().any(|begin| name.starts_with(begin)) => {
+            "it is what a proxy says of a request, and would make it look like another"
         }
         name if METHOD_OVERRIDES.contains(&name) && value.split(',').any(is_forbidden_method) => {
             "it would make a method of the request that no page may use"
@@ -193,6 +201,12 @@ mod tests {
             "Sec-Fetch-Site",
             "sec-x",
             "Via",
+            "X-Original-URL",
+            "X-Rewrite-URL",
+            "Forwarded",
+            "X-Forwarded-For",
+            "X-Forwarded-Host",
+            "X-Real-IP",
             "Expect",
             "Accept-Encoding",
         ] {

@@ -4,7 +4,8 @@
 //!
 //! 1. **Asked for** (`ask`, `scope`, `headers`). A page says what it wants; what comes over IPC is anybody's JSON, so all
 //!    of it is checked here, and the URL must be in the scope of the page's permission. The call gets a number at the
-//!    `desk`, which only the webview that asked can use.
+//!    `desk`, which only the webview that asked can use and nobody guesses; how many there may be, of one page and of
+//!    all, is bounded (`share`).
 //! 2. **The body** (`upload`). Pieces of at most 1 MiB. A whole body is kept until the call is over and can be sent again;
 //!    a stream goes through as the network takes it, and cannot.
 //! 3. **Sent** (`exchange`, `attach`). The session is asked for anew for every request that goes out, with a token
@@ -31,6 +32,7 @@ mod headers;
 mod middleware;
 mod redirect;
 mod scope;
+mod share;
 mod upload;
 
 pub use ask::Ask;
@@ -40,3 +42,4 @@ pub use exchange::{Head, Kind};
 #[cfg(feature = "middleware")]
 pub use middleware::SessionMiddleware;
 pub use scope::{Entry, Scope};
+pub use share::PAGES_SHARE;

@@ -96,33 +96,39 @@ impl Scope {
     }
 }
 
-/// `url` with the characters of its path as they are where nothing needs them escaped, and its host without the dot of the root: to
-/// a server `/%61dmin` is `/admin`, to a pattern it is not.
+/// `url` with the characters of its path and query as they are where nothing needs them escaped, and its host without the dot of
+/// the root: to a server `/%61dmin` is `/admin`, to a pattern it is not.
 fn plainly_spelt(url: &Url) -> Url {
-    let mut path = String::with_capacity(url.path().len());
-    let mut rest = url.path();
-    while let Some(at) = rest.find('%') {
-        path.push_str(&rest[..at]);
-        let escaped = rest.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match escaped.filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte)) {
-            Some(byte) => {
-                path.push(char::from(byte));
-                rest = &rest[at + 3..];
-            }
-            None => {
-                path.push('%');
-                rest = &rest[at + 1..];
-            }
-        }
-    }
-    path.push_str(rest);
     let mut plain = url.clone();
-    plain.set_path(&path);
+    plain.set_path(&unescaped(url.path()));
+    plain.set_query(url.query().map(unescaped).as_deref());
     // The same host to a resolver, and another to a pattern.
     if let Some(host) = url.host_str().and_then(|host| host.strip_suffix('.')) {
         // One that is no host any more stays as it was, which no pattern takes for another.
         let _ = plain.set_host(Some(host));
     }
+    plain
+}
+
+/// With what RFC 3986 §2.3 calls unreserved as it is.
+fn unescaped(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        plain.push_str(&rest[..at]);
+        let escaped = rest.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match escaped.filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte)) {
+            Some(byte) => {
+                plain.push(char::from(byte));
+                rest = &rest[at + 3..];
+            }
+            None => {
+                plain.push('%');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    plain.push_str(rest);
     plain
 }
 
@@ -188,6 +194,14 @@ mod tests {
         assert!(!allows(&scope, "https://api.example.com/%61%64min%2Fx/../admin/%"));
         assert!(allows(&scope, "https://api.example.com/%c3%a9/100%"));
         assert!(!allows(&scope, "https://api.example.com./admin/users"), "by its other name");
+        let scope = self::scope(
+            &[json!("https://api.example.com/*")],
+            &[json!("https://api.example.com/*\\?*admin=*")],
+        );
+        assert!(allows(&scope, "https://api.example.com/orders?page=2&q=100%25"));
+        for query in ["admin=1", "a=b&admin=", "%61dmin=1", "a=b&ad%6Din=1"] {
+            assert!(!allows(&scope, &format!("https://api.example.com/orders?{query}")), "{query}");
+        }
     }
 
     #[test]

@@ -9,12 +9,12 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 
-use super::ask::BodyKind;
+use super::{
+    ask::BodyKind,
+    share::{PAGES_SHARE, Share, Taken},
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Largest piece that a page hands over at a time, in bytes.
@@ -23,7 +23,7 @@ pub(crate) const MAX_PIECE: usize = 1024 * 1024;
 /// Largest body that is kept so that it can be sent again; a larger one has to be a stream.
 pub(crate) const MAX_WHOLE: usize = 64 * 1024 * 1024;
 
-/// How much of such bodies there is at a time, in KiB: 256 MiB, four of the largest.
+/// How much of bodies there is at a time in the whole app, in KiB: 256 MiB, four of the largest.
 pub(crate) const MAX_KEPT_KIB: usize = 256 * 1024;
 
 /// What a body is cut into for the network, so that it shows how far it has got.
@@ -45,14 +45,8 @@ pub(crate) enum Upload {
 #[derive(Debug)]
 pub(crate) struct Whole {
     bytes: Vec<u8>,
-    room: Room,
-}
-
-/// The room that bodies take, given back when they are dropped.
-#[derive(Debug)]
-pub(crate) struct Room {
-    all: Arc<Semaphore>,
-    taken: Vec<OwnedSemaphorePermit>,
+    room: Share,
+    taken: Vec<Taken>,
 }
 
 /// What goes through a stream. Its end is said, because a page that goes away is not one.
@@ -66,18 +60,17 @@ pub(crate) enum Piece {
 #[derive(Debug)]
 pub(crate) enum Source {
     None,
-    Whole { bytes: Bytes, _room: Room },
+    Whole { bytes: Bytes, _room: Vec<Taken> },
     Stream(Option<mpsc::Receiver<Piece>>),
 }
 
 impl Upload {
     /// Both ends of a body of that kind. A whole one has its other end when it is complete.
-    pub(crate) fn new(kind: BodyKind, room: &Arc<Semaphore>) -> (Self, Option<Source>) {
+    pub(crate) fn new(kind: BodyKind, room: &Share) -> (Self, Option<Source>) {
         match kind {
             BodyKind::None => (Self::Over, Some(Source::None)),
             BodyKind::Whole => {
-                let room = Room { all: room.clone(), taken: Vec::new() };
-                (Self::Whole(Whole { bytes: Vec::new(), room }), None)
+                (Self::Whole(Whole { bytes: Vec::new(), room: room.clone(), taken: Vec::new() }), None)
             }
             BodyKind::Stream => {
                 let (sender, receiver) = mpsc::channel(1);
@@ -98,25 +91,50 @@ impl Whole {
                 MAX_WHOLE / (1024 * 1024)
             )));
         }
-        let kib = u32::try_from(piece.len().div_ceil(1024)).unwrap_or(u32::MAX);
-        let Ok(permit) = self.room.all.clone().try_acquire_many_owned(kib) else {
+        let Some(taken) = self.room.try_take(kib(piece)) else {
             return Err(Error::new(
                 ErrorKind::RateLimited,
                 format!(
-                    "this app sends more than {} MiB of bodies at once; wait until some have been sent, or send \
-                     streams. Nothing was sent",
+                    "the bodies that are being sent are more than {} MiB in this window or {} MiB in the app; wait \
+                     until some have been sent, or send streams. Nothing was sent",
+                    MAX_KEPT_KIB / PAGES_SHARE / 1024,
                     MAX_KEPT_KIB / 1024
                 ),
             ));
         };
-        self.room.taken.push(permit);
+        self.taken.push(taken);
         self.bytes.extend_from_slice(piece);
         Ok(())
     }
 
     pub(crate) fn complete(self) -> Source {
-        Source::Whole { bytes: self.bytes.into(), _room: self.room }
+        Source::Whole { bytes: self.bytes.into(), _room: self.taken }
     }
+}
+
+impl Piece {
+    /// Waits until there is room for it, which it gives back when the network has sent it.
+    pub(crate) async fn of_stream(piece: &[u8], room: &Share) -> Self {
+        let taken = room.take(kib(piece)).await;
+        Self::Bytes(Bytes::from_owner(Held { bytes: piece.to_vec(), _room: taken }))
+    }
+}
+
+/// Bytes and the room they take.
+struct Held {
+    bytes: Vec<u8>,
+    _room: Taken,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The room that a piece takes.
+fn kib(piece: &[u8]) -> u32 {
+    u32::try_from(piece.len().div_ceil(1024)).unwrap_or(u32::MAX)
 }
 
 impl Source {
@@ -220,6 +238,7 @@ mod tests {
     use std::{future::poll_fn, pin::pin};
 
     use super::*;
+    use crate::fetch::share::Supply;
 
     async fn read(body: reqwest::Body) -> std::result::Result<Vec<u8>, reqwest::Error> {
         let mut body = pin!(body);
@@ -230,11 +249,12 @@ mod tests {
         Ok(read)
     }
 
-    fn room(kib: usize) -> Arc<Semaphore> {
-        Arc::new(Semaphore::new(kib))
+    /// For two pages alike.
+    fn room(kib: usize) -> Share {
+        Supply::new(PAGES_SHARE * kib).share()
     }
 
-    fn whole(room: &Arc<Semaphore>) -> Whole {
+    fn whole(room: &Share) -> Whole {
         match Upload::new(BodyKind::Whole, room) {
             (Upload::Whole(whole), None) => whole,
             other => panic!("{other:?}"),
@@ -256,9 +276,9 @@ mod tests {
             assert_eq!(body.size_hint().exact(), Some(200_000));
             assert_eq!(read(body).await.unwrap(), content);
         }
-        assert!(room.available_permits() < 1024);
+        assert!(room.try_take(1024).is_none());
         drop(source);
-        assert_eq!(room.available_permits(), 1024);
+        assert!(room.try_take(1024).is_some());
     }
 
     #[test]
@@ -289,6 +309,29 @@ mod tests {
         assert_eq!(reading.await.unwrap().unwrap(), b"one two");
         let again = source.body(&Progress::new()).expect("there is one");
         assert!(read(again).await.is_err(), "what is gone does not look like an empty body");
+    }
+
+    #[tokio::test]
+    async fn d9_pieces_of_streams_take_room_until_they_are_sent() {
+        let room = room(3);
+        let first = Piece::of_stream(&[1; 2048], &room).await;
+        assert!(room.try_take(2).is_none());
+        let second = Piece::of_stream(&[2; 2048], &room);
+        let mut second = pin!(second);
+        tokio::select! {
+            biased;
+            _ = &mut second => panic!("there is no room for it yet"),
+            () = std::future::ready(()) => {}
+        }
+        drop(first);
+        let Piece::Bytes(bytes) = second.await else { panic!("bytes") };
+        assert_eq!((bytes.len(), bytes[0]), (2048, 2));
+        // As the network takes it: a part at a time.
+        let (part, rest) = (bytes.slice(..5), bytes.slice(5..));
+        drop((bytes, rest));
+        assert!(room.try_take(2).is_none());
+        drop(part);
+        assert!(room.try_take(3).is_some());
     }
 
     #[tokio::test]

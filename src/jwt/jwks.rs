@@ -185,7 +185,9 @@ impl Inner {
                 Ok(Fetched { fetched: true, server_date })
             }
             Err(error) => {
-                keys.next_fetch = Some(now + KEY_RETRY_COOLDOWN);
+                // A wait that the server asked for holds everyone (requirement C6).
+                let wait = error.retry_after().unwrap_or_default().max(KEY_RETRY_COOLDOWN);
+                keys.next_fetch = Some(now + wait);
                 Err(error)
             }
         }
@@ -199,7 +201,8 @@ impl Inner {
             KeySource::Discovery(url) => {
                 let document = self.get(url.clone(), discovery::MAX_DOCUMENT_BYTES).await?;
                 if document.status != 200 {
-                    return Err(self.unusable("the openid-configuration of OTPless cannot be used"));
+                    let error = self.unusable("the openid-configuration of OTPless cannot be used");
+                    return Err(error.with_retry_after(document.retry_after));
                 }
                 discovery::jwks_uri(&document.body, url, &self.expected.issuer)?
             }
@@ -207,7 +210,9 @@ impl Inner {
         let response = self.get(url, MAX_KEY_SET_BYTES).await?;
         match parse(&response.body) {
             Some(keys) if response.status == 200 && !keys.is_empty() => Ok((keys, response.date)),
-            _ => Err(self.unusable("the key set of OTPless cannot be used (it is empty, or not a key set)")),
+            _ => Err(self
+                .unusable("the key set of OTPless cannot be used (it is empty, or not a key set)")
+                .with_retry_after(response.retry_after)),
         }
     }
 

@@ -105,6 +105,8 @@ impl Inner {
                 // A session that began meanwhile has failed at nothing yet.
                 if self.generation() == generation {
                     state.retries.refresh.failed_with(error, now, random);
+                } else {
+                    state.retries.refresh.asked_to_wait(error.retry_after(), now);
                 }
             }
         });

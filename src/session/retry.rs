@@ -16,6 +16,8 @@ pub(crate) struct Retry {
     callers_not_before: Duration,
     /// The server itself asked for the wait.
     asked_for: bool,
+    /// Until when it did. What becomes of the session meanwhile does not concern it (requirement C6).
+    asked_until: Duration,
     /// Trying again by ourselves cannot help: somebody has to change something first (rule 6).
     held: bool,
 }
@@ -29,6 +31,14 @@ impl Retry {
         self.callers_not_before = now.monotonic + delay.min(retry_after.unwrap_or_default().max(CALLER_WAIT));
         self.asked_for = retry_after.is_some();
         self.held = false;
+        self.asked_to_wait(retry_after, now);
+    }
+
+    /// The server asked for a wait, if it did: of whatever session it answered, it meant this client.
+    pub(crate) fn asked_to_wait(&mut self, retry_after: Option<Duration>, now: Now) {
+        if let Some(wait) = retry_after {
+            self.asked_until = self.asked_until.max(now.monotonic + wait);
+        }
     }
 
     /// After a call to the session API failed with `error`.
@@ -38,8 +48,9 @@ impl Retry {
         self.held = !error.is_retryable() && error.code().is_some();
     }
 
+    /// Nothing has failed, or nothing that still counts.
     pub(crate) fn succeeded(&mut self) {
-        *self = Self::default();
+        *self = Self { asked_until: self.asked_until, ..Self::default() };
     }
 
     /// Something happened after `since` that may have cured it: the machine woke up, the user came back. A wait that the
@@ -52,12 +63,12 @@ impl Retry {
     }
 
     pub(crate) fn not_before(&self) -> Duration {
-        if self.held { Duration::MAX } else { self.not_before }
+        if self.held { Duration::MAX } else { self.not_before.max(self.asked_until) }
     }
 
     /// Whether a caller is answered with the last outcome instead of another try.
     pub(crate) fn holds_callers(&self, now: Now) -> bool {
-        now.monotonic < self.callers_not_before
+        now.monotonic < self.callers_not_before.max(self.asked_until)
     }
 }
 
@@ -121,6 +132,17 @@ mod tests {
         let limited = Error::new(ErrorKind::RateLimited, "slow down").with_retry_after(Some(10 * MINUTE));
         retry.failed_with(&limited, at(MINUTE), 0);
         retry.may_be_cured(2 * MINUTE);
+        assert_eq!(retry.not_before(), 11 * MINUTE);
+        assert!(retry.holds_callers(at(10 * MINUTE)) && !retry.holds_callers(at(11 * MINUTE)));
+    }
+
+    #[test]
+    fn c6_a_wait_the_server_asked_for_survives_what_becomes_of_the_session() {
+        let mut retry = Retry::default();
+        retry.asked_to_wait(Some(10 * MINUTE), at(MINUTE));
+        retry.asked_to_wait(Some(MINUTE), at(2 * MINUTE));
+        retry.asked_to_wait(None, at(2 * MINUTE));
+        retry.succeeded();
         assert_eq!(retry.not_before(), 11 * MINUTE);
         assert!(retry.holds_callers(at(10 * MINUTE)) && !retry.holds_callers(at(11 * MINUTE)));
     }

@@ -14,7 +14,7 @@ use super::{
     under_way::{Essential, Running},
 };
 use crate::{
-    api::Verdict,
+    api::{ApiError, Verdict},
     clock::Timestamp,
     error::Error,
     store::{
@@ -186,6 +186,7 @@ impl Inner {
             let answer = self.api.revoke(&revocation.session_id).await;
             self.update(|state, now| state.learn_server_time(answer.server_date, now));
             let now = self.read(|state, now| state.surely_now(now));
+            let asked_to_wait = answer.outcome.as_ref().err().and_then(ApiError::retry_after);
             match answer.outcome {
                 Ok(()) => {
                     tracing::info!("a revocation was delivered");
@@ -194,6 +195,7 @@ impl Inner {
                 // Tried once all the same: the clock by which it has may be wrong.
                 Err(_) if revocation.expires_at <= now => {
                     tracing::info!("a revocation is dropped: the session has expired by itself");
+                    self.update_quietly(|state, now| state.retries.revoke.asked_to_wait(asked_to_wait, now));
                 }
                 Err(error) => {
                     tracing::info!(%error.error, "a revocation could not be delivered yet");
@@ -203,7 +205,7 @@ impl Inner {
                         state.retries.revoke.failed(pace, now, error.retry_after(), random);
                     });
                     all_delivered = false;
-                    if refused {
+                    if refused && asked_to_wait.is_none() {
                         continue;
                     }
                     return;
@@ -217,6 +219,9 @@ impl Inner {
                 Err(error) => {
                     tracing::warn!(%error, "a delivered revocation could not be removed from the keychain");
                 }
+            }
+            if asked_to_wait.is_some() {
+                return;
             }
         }
         if all_delivered {

@@ -253,8 +253,11 @@ impl State {
     }
 
     fn forget_retries(&mut self) {
-        let Retries { revoke, note, .. } = self.retries;
-        self.retries = Retries { revoke, note, ..Retries::default() };
+        let Retries { revoke, note, mut refresh, mut heartbeat, .. } = self.retries;
+        // But for what the server asked for.
+        refresh.succeeded();
+        heartbeat.succeeded();
+        self.retries = Retries { revoke, note, refresh, heartbeat, ..Retries::default() };
     }
 
     /// Notes that the user did something. Deadlines have been checked before (requirement C8). Returns whether it is

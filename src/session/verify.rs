@@ -129,6 +129,8 @@ impl Inner {
             state.last_verify =
                 Some(Exchange { at: now.wall, ok: outcome.is_ok(), error: outcome.as_ref().err().cloned() });
             if self.generation() != generation {
+                let wait = outcome.as_ref().err().and_then(Error::retry_after);
+                state.retries.heartbeat.asked_to_wait(wait, now);
                 return;
             }
             match &outcome {

@@ -7,12 +7,16 @@ use otpless_local::Operation;
 use serde_json::json;
 use tauri_plugin_otpless::{
     ErrorKind,
-    engine::{IDLE, MAX_OPEN, MAX_UNDER_WAY, Owner, SPARED},
+    engine::{IDLE, MAX_OPEN, MAX_UNDER_WAY, Owner, PAGES_SHARE, SPARED},
 };
 use tokio::time::timeout;
 
 use super::{EVERYWHERE, Page, kind};
 use crate::support::{Backend, Device, PATIENCE};
+
+/// What one page may have of the calls, and of the places in which they wait for an answer.
+const OPEN: usize = MAX_OPEN / PAGES_SHARE;
+const UNDER_WAY: usize = MAX_UNDER_WAY / PAGES_SHARE;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn d9_a_flood_of_calls_is_bounded() {
@@ -23,17 +27,17 @@ async fn d9_a_flood_of_calls_is_bounded() {
     let questions = device.control.requests().len();
     let opened: Vec<_> = (0..10_000).map(|_| page.open(json!({"url": backend.url("/gate")}))).collect();
     let calls: Vec<u64> = opened.iter().filter_map(|call| call.as_ref().ok().copied()).collect();
-    assert_eq!(calls.len(), MAX_OPEN);
+    assert_eq!(calls.len(), OPEN);
     let refused = opened.iter().filter_map(|call| call.as_ref().err());
     assert!(refused.clone().all(|error| error.kind() == ErrorKind::RateLimited));
     assert!(refused.clone().all(|error| error.is_retryable()));
-    assert_eq!(refused.count(), 10_000 - MAX_OPEN);
+    assert_eq!(refused.count(), 10_000 - OPEN);
     let (answers, ()) = tokio::join!(join_all(calls.iter().map(|call| page.answer(*call))), async {
-        backend.until_waiting(MAX_UNDER_WAY).await;
-        backend.let_through(MAX_OPEN);
+        backend.until_waiting(UNDER_WAY).await;
+        backend.let_through(OPEN);
     });
     assert!(answers.iter().all(Result::is_ok), "those that had to wait have had their turn");
-    assert_eq!(backend.asked().len(), MAX_OPEN);
+    assert_eq!(backend.asked().len(), OPEN);
     assert_eq!(device.control.requests().len(), questions, "OTPless was not asked for any of it");
     page.get(&backend.url("/")).await.expect("there is room again");
 }
@@ -44,19 +48,58 @@ async fn d9_not_more_than_so_many_requests_are_under_way() {
     let (app, _) = device.signed_in().await;
     let backend = Backend::start().await;
     let page = Page::new(&app, EVERYWHERE);
-    let calls: Vec<u64> = (0..MAX_UNDER_WAY + 10)
+    let calls: Vec<u64> = (0..UNDER_WAY + 10)
         .map(|_| page.open(json!({"url": backend.url("/gate")})).expect("there is room"))
         .collect();
     let (answers, ()) = tokio::join!(join_all(calls.iter().map(|call| page.answer(*call))), async {
-        backend.until_waiting(MAX_UNDER_WAY).await;
+        backend.until_waiting(UNDER_WAY).await;
         // Each that goes lets one in; there are never more.
         for _ in 0..calls.len() {
-            assert!(backend.waiting() <= MAX_UNDER_WAY);
+            assert!(backend.waiting() <= UNDER_WAY);
             backend.let_through(1);
             tokio::task::yield_now().await;
         }
     });
     assert!(answers.iter().all(Result::is_ok));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d9_a_page_that_takes_all_it_can_get_leaves_the_others_theirs() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let backend = Backend::start().await;
+    let greedy = Page::new(&app, EVERYWHERE);
+    let other = greedy.neighbour("other");
+    let calls: Vec<u64> = (0..OPEN)
+        .map(|_| greedy.open(json!({"url": backend.url("/gate")})).expect("there is room"))
+        .collect();
+    assert_eq!(greedy.open(json!({"url": backend.url("/")})).unwrap_err().kind(), ErrorKind::RateLimited);
+    let (answers, ()) = tokio::join!(join_all(calls.iter().map(|call| greedy.answer(*call))), async {
+        backend.until_waiting(UNDER_WAY).await;
+        other.get(&backend.url("/")).await.expect("neither a call nor a place is missing");
+        backend.let_through(OPEN);
+    });
+    assert!(answers.iter().all(Result::is_ok));
+    // All pages together have no more than there is.
+    let pages: Vec<_> = (0..=PAGES_SHARE).map(|n| greedy.neighbour(&format!("page-{n}"))).collect();
+    let open =
+        |page: &Page| (0..OPEN).filter(|_| page.open(json!({"url": backend.url("/")})).is_ok()).count();
+    assert_eq!(pages.iter().map(open).sum::<usize>(), MAX_OPEN);
+}
+
+/// Frames in a page are the page to Tauri on some systems (requirement D6).
+#[tokio::test]
+async fn d5_the_number_of_a_call_is_not_to_be_guessed() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let page = Page::new(&app, EVERYWHERE);
+    let numbers: Vec<u64> =
+        (0..64).map(|_| page.open(json!({"url": "http://127.0.0.1:9/"})).expect("there is room")).collect();
+    assert!(!numbers.is_sorted(), "{numbers:?}");
+    assert!(numbers.iter().all(|number| *number < 1 << 53), "JavaScript's numbers are exact to there");
+    let mut sorted = numbers;
+    sorted.sort_unstable();
+    assert!(sorted.windows(2).all(|pair| pair[1] - pair[0] > 1_000_000), "far from each other: {sorted:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,6 +200,29 @@ async fn a_page_that_waits_is_not_idle() {
 }
 
 #[tokio::test]
+async fn a_page_whose_piece_the_network_does_not_take_is_not_idle() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let backend = Backend::start().await;
+    let page = Page::new(&app, EVERYWHERE);
+    let request = json!({"method": "POST", "url": backend.url("/upload"), "body": "stream"});
+    let call = page.open(request).unwrap();
+    // Nobody takes the second before the request is sent.
+    page.write(call, b"one").await.expect("a piece");
+    let write = async {
+        page.write(call, b"two").await.expect("it was taken in the end");
+        page.write(call, b"").await.expect("the end");
+    };
+    let send = async {
+        tokio::task::yield_now().await;
+        after(3 * IDLE).await;
+        page.answer(call).await.expect("the call is still there")
+    };
+    let (answer, ()) = tokio::join!(send, write);
+    assert_eq!(answer.text(), "POST /upload 6");
+}
+
+#[tokio::test]
 async fn d9_the_call_that_was_left_alone_longest_makes_room() {
     let device = Device::new().await;
     let (app, _) = device.signed_in().await;
@@ -165,7 +231,7 @@ async fn d9_the_call_that_was_left_alone_longest_makes_room() {
     let open = || page.open(json!({"url": backend.url("/"), "method": "POST", "body": "whole"}));
     let first = open().expect("there is room");
     after(Duration::from_secs(1)).await;
-    let others: Vec<u64> = (1..MAX_OPEN).map(|_| open().expect("there is room")).collect();
+    let others: Vec<u64> = (1..OPEN).map(|_| open().expect("there is room")).collect();
     assert_eq!(open().unwrap_err().kind(), ErrorKind::RateLimited);
     after(SPARED - Duration::from_secs(1)).await;
     page.write(others[0], b"used").await.expect("a piece");

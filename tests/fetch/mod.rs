@@ -55,6 +55,12 @@ impl Page {
         }
     }
 
+    /// Another page of the same app.
+    fn neighbour(&self, label: &str) -> Self {
+        let owner = Owner { window: label.into(), webview: label.into() };
+        Self { desk: self.desk.clone(), owner, scope: self.scope.clone() }
+    }
+
     fn open(&self, request: Value) -> Result<u64> {
         self.desk.open(self.owner.clone(), Ask::from_json(request)?, self.scope.clone())
     }

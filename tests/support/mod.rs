@@ -24,7 +24,9 @@ use url::Url;
 
 mod backend;
 mod installed;
+mod json;
 mod judge;
+pub(crate) mod page;
 mod process;
 mod relay;
 
@@ -34,6 +36,7 @@ use process::Process;
 
 pub(crate) use backend::Backend;
 pub(crate) use installed::Installed;
+pub(crate) use json::any_json;
 pub(crate) use judge::Judge;
 
 /// Bound on every wait: far more than anything here takes, so that only a real hang reaches it.

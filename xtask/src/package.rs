@@ -37,7 +37,18 @@ pub fn test() -> Result<(), Failure> {
     let mut built = cargo(&["build"]);
     build(&mut built);
     run(&mut built, BUILD_BOUND)?;
+    knows_the_scope(&app.join("gen/schemas/acl-manifests.json"))?;
     env::run(&Command::new(target.join("debug/package-smoke")), RUN_BOUND)
+}
+
+/// What an editor is told of the plugin's permissions in the app has the scope of `fetch` in it, as `build.rs` names it.
+fn knows_the_scope(manifests: &Path) -> Result<(), Failure> {
+    let failed = |why: &str| format!("{}: {why}", manifests.display());
+    let text = fs::read_to_string(manifests).map_err(|error| failed(&error.to_string()))?;
+    if text.contains(r#""title":"ScopeEntry""#) {
+        return Ok(());
+    }
+    Err(failed("no schema for the scope of otpless:allow-fetch"))
 }
 
 /// As cargo would upload it: what is not in the package is not there.

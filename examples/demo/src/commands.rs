@@ -11,6 +11,9 @@ const SECOND_WINDOW: &str = "second";
 /// The label that `capabilities/hostile.json` names.
 const HOSTILE_WINDOW: &str = "hostile";
 
+/// The label that `capabilities/frameworks.json` names.
+const FRAMEWORKS_WINDOW: &str = "frameworks";
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DemoConfig {
@@ -49,6 +52,12 @@ pub(crate) async fn open_second_window(app: AppHandle) -> Result<(), String> {
 #[command]
 pub(crate) async fn open_hostile_window(app: AppHandle) -> Result<(), String> {
     open(&app, HOSTILE_WINDOW, WebviewUrl::App("hostile.html".into()), "A hostile page")
+}
+
+/// The session in React, in Vue and in Svelte.
+#[command]
+pub(crate) async fn open_frameworks_window(app: AppHandle) -> Result<(), String> {
+    open(&app, FRAMEWORKS_WINDOW, WebviewUrl::App("frameworks.html".into()), "One session, three frameworks")
 }
 
 fn open(app: &AppHandle, label: &str, page: WebviewUrl, title: &str) -> Result<(), String> {

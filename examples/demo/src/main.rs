@@ -45,6 +45,7 @@ fn main() -> ExitCode {
             commands::demo_config,
             commands::open_second_window,
             commands::open_hostile_window,
+            commands::open_frameworks_window,
             #[cfg(debug_assertions)]
             rehearsal::rehearsed,
             #[cfg(debug_assertions)]

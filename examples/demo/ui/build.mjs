@@ -5,9 +5,30 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
+import { compile } from "svelte/compiler";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const dist = join(here, "../dist");
+
+const svelte = {
+  name: "svelte",
+  setup({ onLoad }) {
+    onLoad({ filter: /\.svelte$/ }, async ({ path }) => {
+      const { js, warnings } = compile(await readFile(path, "utf8"), { filename: path, generate: "client" });
+      return { contents: js.code, warnings: warnings.map(({ message }) => ({ text: message })) };
+    });
+  },
+};
+
+// The npm package is linked, and beside its sources are frameworks of its own, for its tests. A page has each but once.
+const once = {
+  name: "once",
+  setup({ onResolve, resolve }) {
+    onResolve({ filter: /^(react|react-dom|svelte|vue)(\/|$)/ }, ({ path, kind, pluginData }) =>
+      pluginData === once ? undefined : resolve(path, { kind, resolveDir: here, pluginData: once }),
+    );
+  },
+};
 
 const { outputFiles } = await build({
   absWorkingDir: here,
@@ -15,7 +36,16 @@ const { outputFiles } = await build({
     { in: "src/main.ts", out: "main" },
     { in: "src/main.css", out: "main" },
     { in: "src/hostile/main.ts", out: "hostile" },
+    { in: "src/frameworks/main.ts", out: "frameworks" },
   ],
+  plugins: [svelte, once],
+  conditions: ["production", "browser", "module"],
+  define: {
+    "process.env.NODE_ENV": '"production"',
+    __VUE_OPTIONS_API__: "false",
+    __VUE_PROD_DEVTOOLS__: "false",
+    __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: "false",
+  },
   outdir: dist,
   bundle: true,
   format: "esm",
@@ -27,7 +57,9 @@ const { outputFiles } = await build({
 });
 const page = new Map(outputFiles.map(({ path, contents }) => [basename(path), Buffer.from(contents)]));
 page.set("index.html", await readFile(join(here, "src/index.html")));
-page.set("hostile.html", await readFile(join(here, "src/hostile/index.html")));
+for (const name of ["hostile", "frameworks"]) {
+  page.set(`${name}.html`, await readFile(join(here, `src/${name}/index.html`)));
+}
 
 await mkdir(dist, { recursive: true });
 for (const name of await readdir(dist)) {

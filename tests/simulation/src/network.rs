@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     process::Process,
-    world::{Weather, World, pick},
+    world::{Sabotage, Weather, World, pick},
 };
 
 /// The bounds of the real client (`src/api/http.rs`).
@@ -206,6 +206,9 @@ impl Network {
             format!("{} has {} back: {:?}", process.name(), call.kind(), answer.as_ref().map(|r| r.status))
         });
         world.oracle().received(process.name(), &call, answer.as_ref().ok(), world);
+        if world.sabotage == Some(Sabotage::DeafToWaits) {
+            return answer.map(|response| Response { retry_after: None, ..response });
+        }
         answer
     }
 }

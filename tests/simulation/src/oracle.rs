@@ -92,11 +92,15 @@ struct Seen {
     /// What it showed as over: must not come back.
     over: HashSet<String>,
     time_known: bool,
+    /// Whether the service has told it the time since the clock was last set.
+    was_told_time: bool,
     /// Whether it ever was not: what it has decided then may be carried out later.
     was_in_doubt: bool,
     calls: VecDeque<Duration>,
     key_fetches: VecDeque<Duration>,
     in_flight: HashSet<String>,
+    /// Until when, by true time, the service has asked it not to make calls of a kind (`Retry-After`).
+    asked_to_wait: HashMap<&'static str, Timestamp>,
     last_offer: Option<(String, Duration)>,
     started: Duration,
     /// When it last began to run: it was started, or went on after it had stood still.
@@ -175,6 +179,9 @@ impl Oracle {
         self.last_jump = Some(world.awake());
         for truth in self.truths.values_mut() {
             truth.clock_moved = true;
+        }
+        for seen in self.seen.values_mut() {
+            seen.was_told_time = false;
         }
         if world.scenario.unset_clock {
             // Whoever knows what time it is keeps knowing it.
@@ -339,6 +346,11 @@ impl Oracle {
             self.seen.iter().any(|(p, seen)| p != process && seen.in_flight.contains(token))
         });
         let Some(seen) = self.seen.get_mut(process) else { return };
+        let early = |until: &&Timestamp| world.true_now() < **until;
+        if let Some(until) = seen.asked_to_wait.get(kind).filter(early) {
+            let by = until.saturating_since(world.true_now());
+            wrong.push(format!("{process} calls {kind} {by:?} before the service asked it to"));
+        }
         let calls = if kind == "keys" { &mut seen.key_fetches } else { &mut seen.calls };
         calls.push_back(now);
         while calls.front().is_some_and(|at| *at + hour <= now) {
@@ -419,7 +431,13 @@ impl Oracle {
             if let Some(token) = call.refresh_token() {
                 seen.in_flight.remove(&token);
             }
-            seen.time_known |= response.is_some_and(|response| response.date.is_some());
+            let was_told = response.is_some_and(|response| response.date.is_some());
+            seen.time_known |= was_told;
+            seen.was_told_time |= was_told;
+            if let Some(wait) = response.and_then(|response| response.retry_after) {
+                let until = world.true_now() + wait;
+                seen.asked_to_wait.insert(call.kind(), until);
+            }
         }
         let Some(response) = response else { return };
         let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
@@ -445,14 +463,25 @@ impl Oracle {
     /// Something was published.
     pub(crate) fn observe(&mut self, process: &str, session: &Session, world: &World) {
         self.check(process, session, LOOK_SLACK, world);
-        // Which token it has shows when somebody looks; here that there is one it could have (C12).
-        let known = self.seen.get(process).is_some_and(|seen| seen.time_known);
+        let Some(seen) = self.seen.get(process).filter(|seen| seen.time_known) else { return };
+        if session.status != SessionStatus::Active {
+            return;
+        }
         let now = world.true_now();
-        let good = |user: &str| {
-            self.issued.values().any(|(whose, until)| whose == user && now < *until + LEEWAY + CLOCK_SLACK)
+        // Its token is the one of the user's that expires when the session says (C12); to the second only if it knows the
+        // time to the second.
+        let shown = session.expires_at.map(|at| at.shifted(-world.clock_error_ms()));
+        let is_shown = |until: Timestamp| {
+            let apart = |shown: Timestamp| until.saturating_since(shown).max(shown.saturating_since(until));
+            !seen.was_told_time || shown.is_some_and(|shown| apart(shown) <= 2 * CLOCK_SLACK)
         };
-        if session.status == SessionStatus::Active && known && !session.user_id.as_deref().is_some_and(good) {
-            self.violated(world, format!("{process} shows a session as active that no token is good for"));
+        let good = self.issued.values().any(|(user, until)| {
+            session.user_id.as_ref() == Some(user) && is_shown(*until) && now < *until + LEEWAY + CLOCK_SLACK
+        });
+        if !good {
+            let what =
+                format!("{process} shows a session as active whose token is not good, until {shown:?}");
+            self.violated(world, what);
         }
     }
 

@@ -103,6 +103,8 @@ pub(crate) enum Sabotage {
     RevivedByHand,
     /// The engine is told of no deadline.
     NoDeadlines,
+    /// The engine is not told how long the service asks it to wait.
+    DeafToWaits,
     /// The background loop of each process ends after a few minutes.
     LoopStops,
 }

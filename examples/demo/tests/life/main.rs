@@ -5,6 +5,7 @@
 #![cfg(target_os = "linux")]
 
 mod backend;
+mod frameworks;
 mod hostile;
 mod leaks;
 #[cfg(debug_assertions)]

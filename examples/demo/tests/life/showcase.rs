@@ -70,6 +70,15 @@ async fn a_whole_life_can_be_watched() {
         "A hostile page with the default permissions tries everything script could try, and has no token.";
     story.picture(&app, "hostile-page", picture).await;
     stage.no_token_anywhere(Some(&app)).await;
+
+    let hostile = app.window().await;
+    app.turn_to(main.clone()).await;
+    app.click("open-frameworks").await;
+    app.turn_to_window_beside(&[main.clone(), hostile]).await;
+    for framework in ["react", "vue", "svelte"] {
+        app.shows(&format!("{framework}-status"), "active").await;
+    }
+    story.picture(&app, "frameworks", "The same session in React, in Vue and in Svelte.").await;
     app.turn_to(main).await;
 
     assert!(control.revoke(stage.session_id()), "there was an active session to revoke");

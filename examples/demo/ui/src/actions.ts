@@ -16,7 +16,7 @@ import { showDiagnostics } from "./diagnostics-view.js";
 import { byId, rescueFocus, show } from "./dom.js";
 import { clearError, showError } from "./error-view.js";
 import { log } from "./event-log.js";
-import { openHostileWindow, openSecondWindow, type DemoConfig } from "./host.js";
+import { openFrameworksWindow, openHostileWindow, openSecondWindow, type DemoConfig } from "./host.js";
 import { isSignedIn } from "./session-view.js";
 import { moment } from "./time.js";
 
@@ -58,7 +58,8 @@ export function setUpActions(config: DemoConfig): void {
   byId("backend-url", HTMLInputElement).value = `${config.service}/orders`;
   onClick("open-second", "Opening a second window", openSecondWindow);
   onClick("open-hostile", "Opening a hostile page", openHostileWindow);
-  for (const opener of ["open-second", "open-hostile"]) {
+  onClick("open-frameworks", "Opening a window with three frameworks", openFrameworksWindow);
+  for (const opener of ["open-second", "open-hostile", "open-frameworks"]) {
     byId(opener).hidden = config.window === "second";
   }
 }

