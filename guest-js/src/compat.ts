@@ -31,11 +31,9 @@ import type { Session } from "./session.js";
  * ```ts
  * import { OTPlessVerifySession, type WebSession } from "tauri-plugin-otpless-api/compat";
  *
- * function headers({ sessionToken }: WebSession): Record<string, string> {
- *   return sessionToken === undefined ? {} : { Authorization: `Bearer ${sessionToken}` };
- * }
+ * const words = ({ sessionToken }: WebSession) => (sessionToken ? "signed in" : "signed in, and this page needs no token");
  * const session = await OTPlessVerifySession();
- * if (session.success) console.log(Object.keys(headers(session)));
+ * document.title = session.success ? words(session) : "signed out";
  * ```
  */
 export interface WebSession {
