@@ -69,17 +69,23 @@ interface Head {
 /** One call, from being asked for until its answer has been read. */
 class Call {
   readonly #signal: AbortSignal | undefined;
-  readonly #onAbort = (): void => this.giveUp(this.#signal?.reason);
+  readonly #onAbort: () => void;
   /** The core's number for it, while there is one. */
   #number: number | undefined;
-  /** Whether the core need not be told any more. */
-  #over = false;
+  /** Whether there is nothing more to be read. */
+  #isAnswered = false;
+  /** Whether there is nothing more to be written: an answer may come before its request is complete. */
+  #isWritten = false;
+  #isGivenUp = false;
   /** The page's end of a body that is a stream. */
   #stream: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #answer: ReadableStreamDefaultController<Uint8Array> | undefined;
 
   constructor(signal: AbortSignal | undefined) {
     this.#signal = signal;
+    // Held by nobody but its own page: a signal may live as long as the page, and answers need not be read to their end.
+    const call = new WeakRef(this);
+    this.#onAbort = () => call.deref()?.giveUp(signal?.reason);
     signal?.addEventListener("abort", this.#onAbort);
   }
 
@@ -96,6 +102,7 @@ class Call {
     const whole = isStream ? undefined : await this.#wait(bytesOf(request));
     const isKept = whole !== undefined && whole.byteLength <= LARGEST_KEPT;
     const pieces = this.#stream ?? whole;
+    this.#isWritten = pieces === undefined;
 
     const asked = step<number>("fetch", {
       request: {
@@ -107,29 +114,33 @@ class Call {
       },
     });
     await this.#wait(asked.then((number) => this.#begin(number)));
-    const written = pieces === undefined ? Promise.resolve() : this.#write(pieces);
+    const written = pieces === undefined ? Promise.resolve() : this.#write(pieces).finally(() => this.#written());
     if (isKept) {
       await this.#wait(written);
     }
     const head = await this.#wait(this.#send(written));
-    return dressed(new Response(head.hasBody ? this.#body() : this.#end(), responseInit(head)), head);
+    if (!head.hasBody) {
+      this.#answered();
+    }
+    return dressed(new Response(head.hasBody ? this.#body() : null, responseInit(head)), head);
   }
 
   #begin(number: number): void {
     this.#number = number;
-    if (this.#over) {
-      // Given up while the core was still finding a number for it.
+    if (this.#isGivenUp) {
+      // While the core was still finding a number for it.
       cancel(number);
     }
   }
 
   /** Tells the core, if it has anything to be told, and breaks both bodies off. */
   giveUp(reason: unknown): void {
-    if (!this.#over && this.#number !== undefined) {
+    if (!this.#isOver && this.#number !== undefined) {
       cancel(this.#number);
     }
+    this.#isGivenUp = true;
     this.#answer?.error(reason);
-    this.#end();
+    this.#answered();
     // Settles when the stream has been told; nobody waits for that.
     this.#stream?.cancel(reason).catch(() => {});
   }
@@ -182,7 +193,7 @@ class Call {
       }
     }
     // A stream that was broken off looks like one that has ended, and must not to the core.
-    if (!this.#over) {
+    if (!this.#isGivenUp) {
       await this.#writePiece(new Uint8Array());
     }
   }
@@ -211,15 +222,15 @@ class Call {
         pull: async (controller) => {
           // An array of numbers where Tauri's IPC has no bytes.
           const read = await step<ArrayBuffer | number[]>("fetch_read", { call }).catch((error: unknown) => {
-            this.#end();
+            this.giveUp(error);
             throw error;
           });
           const piece = new Uint8Array(read);
-          if (this.#over) {
+          if (this.#isGivenUp) {
             return;
           }
           if (piece.byteLength === 0) {
-            this.#end();
+            this.#answered();
             controller.close();
           } else {
             controller.enqueue(piece);
@@ -234,12 +245,26 @@ class Call {
     );
   }
 
-  /** From here on the signal has nothing to abort. */
-  #end(): null {
-    this.#over = true;
+  get #isOver(): boolean {
+    return this.#isGivenUp || (this.#isAnswered && this.#isWritten);
+  }
+
+  #answered(): void {
+    this.#isAnswered = true;
     this.#answer = undefined;
-    this.#signal?.removeEventListener("abort", this.#onAbort);
-    return null;
+    this.#letGoOfSignal();
+  }
+
+  #written(): void {
+    this.#isWritten = true;
+    this.#letGoOfSignal();
+  }
+
+  /** Once there is nothing to abort. */
+  #letGoOfSignal(): void {
+    if (this.#isOver) {
+      this.#signal?.removeEventListener("abort", this.#onAbort);
+    }
   }
 }
 

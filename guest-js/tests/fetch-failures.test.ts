@@ -262,3 +262,50 @@ test("a core that wants no more of a stream because it has its answer lets go of
   assert.equal(cancelled.length, 1);
   assert.equal(commands(core).filter((command) => command === "fetch_write").length, 1);
 });
+
+for (const [what, head] of [
+  ["without a body", { status: 204, hasBody: false }],
+  ["that has been read", {}],
+] as const) {
+  test(`a stream goes on after an answer ${what}, to its end`, async () => {
+    const core = backend({ head, pieces: ["early"] });
+    const more = gate<void>();
+    const pieces = ["one ", "two"];
+    const body = new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          if (pieces.length < 2) await more.promise;
+          const piece = pieces.shift();
+          if (piece === undefined) controller.close();
+          else controller.enqueue(new TextEncoder().encode(piece));
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    const abort = new AbortController();
+    const response = await fetch(URL_OF_ORDERS, { method: "POST", body, signal: abort.signal });
+    await response.text();
+    assert.equal(core.ends, 0);
+    more.open();
+    await settled();
+    assert.deepEqual([core.written, core.ends], ["one two", 1]);
+    // And now there is nothing to abort any more.
+    abort.abort();
+    await settled();
+    assert.equal(commands(core).includes("fetch_cancel"), false);
+  });
+}
+
+test("an abort after the answer still breaks a stream off that is being written", async () => {
+  const core = backend({ head: { status: 204, hasBody: false } });
+  const cancelled: unknown[] = [];
+  const body = new ReadableStream<Uint8Array>({ cancel: (reason) => void cancelled.push(reason) });
+  const abort = new AbortController();
+  await fetch(URL_OF_ORDERS, { method: "POST", body, signal: abort.signal });
+  const reason = new Error("enough");
+  abort.abort(reason);
+  await settled();
+  assert.deepEqual(cancelled, [reason]);
+  assert.equal(core.ends, 0);
+  assert.deepEqual(core.steps.at(-1), ["fetch_cancel", { call: 7 }]);
+});

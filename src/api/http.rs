@@ -38,6 +38,9 @@ const DATE_IS_FRESH: Duration = Duration::from_secs(5);
 /// A `Retry-After` beyond this is taken as this: a server's typo must not lock a user out for a year.
 pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
+/// As much is believed of an answer without OTPless's own code: it may be that of a proxy, which is left behind with its network.
+pub(crate) const MAX_ANONYMOUS_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
+
 /// The client; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
@@ -89,8 +92,10 @@ impl HttpClient {
         // A date that took long to get here, or stood in a cache, says little about now.
         // The monotonic clock alone does not tell: it stands still while the machine sleeps.
         let took = asked_at.elapsed().map_or(Duration::MAX, |by_wall| by_wall.max(asked.elapsed()));
-        let date = server_date(response.headers()).filter(|_| took < DATE_IS_FRESH);
-        let retry_after = retry_after(response.headers(), date);
+        let said = server_date(response.headers());
+        // Both stand in one answer: how old it is does not matter between them.
+        let retry_after = retry_after(response.headers(), said);
+        let date = said.filter(|_| took < DATE_IS_FRESH);
         let mut body = Zeroizing::new(Vec::with_capacity(limit.min(4096)));
         while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
             if body.len() + chunk.len() > limit {

@@ -6,12 +6,18 @@
 mod object;
 pub(crate) mod v1;
 
+use std::time::Duration;
+
 use object::Object;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{ApiError, Refreshed, Verdict, transport::Response};
+use super::{
+    ApiError, Refreshed, Verdict,
+    http::{MAX_ANONYMOUS_RETRY_AFTER, MAX_RETRY_AFTER},
+    transport::Response,
+};
 use crate::{
     error::{Error, ErrorKind},
     jwt::{MAX_TOKEN_BYTES, strict_json},
@@ -198,7 +204,7 @@ fn classify(response: &Response, from: Answerer) -> ApiError {
         (429, code) => {
             let error =
                 Error::new(ErrorKind::RateLimited, "the server asks for fewer requests; the session is kept")
-                    .with_retry_after(response.retry_after);
+                    .with_retry_after(wait(response, code.as_deref()));
             ApiError {
                 verdict: Verdict::Transient,
                 error: match code {
@@ -223,7 +229,7 @@ fn classify(response: &Response, from: Answerer) -> ApiError {
             )
             .with_code("7101"),
         },
-        (408 | 425 | 500..=599, _) => ApiError {
+        (408 | 425 | 500..=599, code) => ApiError {
             verdict: Verdict::Transient,
             error: Error::new(
                 ErrorKind::Server,
@@ -232,7 +238,7 @@ fn classify(response: &Response, from: Answerer) -> ApiError {
                     response.status
                 ),
             )
-            .with_retry_after(response.retry_after),
+            .with_retry_after(wait(response, code.as_deref())),
         },
         (status, _) if response.is_redirect() => ApiError {
             verdict: Verdict::Transient,
@@ -244,7 +250,7 @@ fn classify(response: &Response, from: Answerer) -> ApiError {
                 ),
             ),
         },
-        (status, _) => ApiError {
+        (status, code) => ApiError {
             verdict: Verdict::Transient,
             error: Error::new(
                 ErrorKind::Server,
@@ -252,9 +258,15 @@ fn classify(response: &Response, from: Answerer) -> ApiError {
                     "the server gave an answer OTPless does not document (HTTP {status}); the session is kept"
                 ),
             )
-            .with_retry_after(response.retry_after),
+            .with_retry_after(wait(response, code.as_deref())),
         },
     }
+}
+
+/// The wait that an answer asks for, as far as it is believed.
+fn wait(response: &Response, code: Option<&str>) -> Option<Duration> {
+    let most = if code.is_some() { MAX_RETRY_AFTER } else { MAX_ANONYMOUS_RETRY_AFTER };
+    response.retry_after.map(|wait| wait.min(most))
 }
 
 /// Codes are shown to people, so only what looks like one is passed on.

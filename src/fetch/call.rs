@@ -34,6 +34,8 @@ pub(crate) struct Call {
     owner: Owner,
     shares: Arc<Shares>,
     ended: watch::Sender<bool>,
+    /// Whether its request has its place among those under way.
+    under_way: watch::Sender<bool>,
     use_: Mutex<Use>,
     /// Apart from the stage, because a stream is written while its request is under way.
     upload: tokio::sync::Mutex<Upload>,
@@ -82,6 +84,7 @@ impl Call {
             owner,
             shares,
             ended: watch::Sender::new(false),
+            under_way: watch::Sender::new(false),
             use_: Mutex::new(Use { at: Instant::now(), waiting: 0 }),
             upload: tokio::sync::Mutex::new(upload),
             stage: tokio::sync::Mutex::new(Stage::Asked(Box::new(Asked { ask, scope, source, session }))),
@@ -100,8 +103,8 @@ impl Call {
             ));
         }
         let mut upload = self.upload.try_lock().map_err(|_| one_at_a_time("written"))?;
-        // For as long as the network takes over it.
-        let _waiting = self.waiting();
+        // No waiting in the sense of `idle`: the page waits for the answer meanwhile, or for nothing that will ever come.
+        let _touched = Touched(self);
         match &mut *upload {
             Upload::Over | Upload::Complete(_) => {
                 Err(Error::invalid_argument("the request has no body, or all of it has been written"))
@@ -119,10 +122,9 @@ impl Call {
                     biased;
                     () = self.ended() => return Err(ended()),
                     taken = async {
-                        let piece = match over {
-                            true => Piece::End,
-                            false => Piece::of_stream(piece, &self.shares.bodies).await,
-                        };
+                        // Until then nobody takes it, and what is not taken stays out of memory.
+                        self.until_under_way().await;
+                        let piece = if over { Piece::End } else { Piece::Bytes(Bytes::copy_from_slice(piece)) };
                         pieces.send(piece).await
                     } => taken,
                 };
@@ -155,6 +157,7 @@ impl Call {
             () = self.ended() => return Err(ended()),
             outcome = async {
                 let _place = self.shares.under_way.take(1).await;
+                self.under_way.send_replace(true);
                 Exchange::new(manager, http, scope, ask.redirect, source, session).run(ask).await
             } => outcome,
         };
@@ -195,10 +198,12 @@ impl Call {
         piece
     }
 
-    /// Whether there is nothing more to be had of it.
+    /// Whether there is nothing more to be had of it, and nothing more to be sent: an answer may come before its request is
+    /// complete.
     pub(crate) fn is_over(&self) -> bool {
-        // Whoever holds the lock has not done with it.
+        // Whoever holds a lock has not done with it.
         self.stage.try_lock().is_ok_and(|stage| matches!(*stage, Stage::Over))
+            && self.upload.try_lock().is_ok_and(|upload| upload.is_over())
     }
 
     /// Whatever is under way for it stops, and nothing begins any more.
@@ -206,9 +211,14 @@ impl Call {
         self.ended.send_replace(true);
     }
 
+    // The senders are ours, so there is always somebody to hear from.
+
     async fn ended(&self) {
-        // The sender is ours, so there is always somebody to hear from.
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    async fn until_under_way(&self) {
+        let _ = self.under_way.subscribe().wait_for(|under_way| *under_way).await;
     }
 
     /// For how long its page has done nothing with it and waited for nothing.
@@ -234,6 +244,15 @@ impl Drop for Waiting<'_> {
         let mut used = self.0.used();
         used.waiting -= 1;
         used.at = Instant::now();
+    }
+}
+
+/// Something is done with it, and then has been.
+struct Touched<'a>(&'a Call);
+
+impl Drop for Touched<'_> {
+    fn drop(&mut self) {
+        self.0.used().at = Instant::now();
     }
 }
 

@@ -132,7 +132,10 @@ impl Desk {
     /// `InvalidArgument` if there is no such call or nothing more to write, `RateLimited` if bodies take up too much memory,
     /// `Network` if nobody takes the piece.
     pub async fn write(&self, owner: &Owner, number: u64, piece: &[u8]) -> Result<()> {
-        self.call(owner, number)?.write(piece).await
+        let call = self.call(owner, number)?;
+        let outcome = call.write(piece).await;
+        self.forget_if_over(&call, number);
+        outcome
     }
 
     /// Makes the request; answers the head of its answer.

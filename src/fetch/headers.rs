@@ -44,7 +44,17 @@ const FORBIDDEN: [&str; 25] = [
 
 /// What a proxy in front of a server says of a request, to servers that heed it: another URL than the one in the scope,
 /// another host, another sender. Those of [`FORWARDED`] begin so.
-const A_PROXYS: [&str; 4] = ["forwarded", "x-real-ip", "x-rewrite-url", "x-client-ip"];
+const A_PROXYS: [&str; 9] = [
+    "cf-connecting-ip",
+    "forwarded",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-host",
+    "x-http-host-override",
+    "x-real-ip",
+    "x-rewrite-url",
+];
 const FORWARDED: [&str; 2] = ["x-forwarded-", "x-original-"];
 
 /// Headers that make another method of a request, to servers that heed them.
@@ -92,7 +102,9 @@ pub(crate) fn of_request(pairs: impl IntoIterator<Item = (String, String)>) -> R
 }
 
 fn check(name: &HeaderName, value: &str) -> Result<()> {
-    let why = match name.as_str() {
+    // To servers that make variables of headers `_` and `-` are one (RFC 3875 §4.1.18).
+    let meant = name.as_str().replace('_', "-");
+    let why = match meant.as_str() {
         "authorization" | "cookie" | "cookie2" => {
             "the session is attached in the app's core, and nothing in its place"
         }
@@ -207,6 +219,9 @@ mod tests {
             "X-Forwarded-For",
             "X-Forwarded-Host",
             "X-Real-IP",
+            "X_Forwarded_For",
+            "X_Original-URL",
+            "True-Client-IP",
             "Expect",
             "Accept-Encoding",
         ] {
@@ -214,6 +229,7 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{name}");
             assert!(error.message().contains(&format!("{:?}", name.to_ascii_lowercase())), "{error}");
         }
+        assert!(request(&[("X_HTTP_Method_Override", "TRACE")]).is_err());
         for method in ["TRACE", " connect", "GET, TRACK"] {
             assert!(request(&[("X-HTTP-Method", method)]).is_err(), "{method}");
         }

@@ -23,7 +23,8 @@ pub(crate) const MAX_PIECE: usize = 1024 * 1024;
 /// Largest body that is kept so that it can be sent again; a larger one has to be a stream.
 pub(crate) const MAX_WHOLE: usize = 64 * 1024 * 1024;
 
-/// How much of bodies there is at a time in the whole app, in KiB: 256 MiB, four of the largest.
+/// How much of such bodies there is at a time in the whole app, in KiB: 256 MiB, four of the largest. A stream takes none of it:
+/// of one that is under way three pieces are here at most, of one that waits for its turn the one its page is writing.
 pub(crate) const MAX_KEPT_KIB: usize = 256 * 1024;
 
 /// What a body is cut into for the network, so that it shows how far it has got.
@@ -80,6 +81,17 @@ impl Upload {
     }
 }
 
+impl Upload {
+    /// Whether there is nothing more to be written, or nobody takes it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        match self {
+            Self::Over => true,
+            Self::Stream(pieces) => pieces.is_closed(),
+            Self::Whole(_) | Self::Complete(_) => false,
+        }
+    }
+}
+
 impl Whole {
     /// # Errors
     ///
@@ -109,26 +121,6 @@ impl Whole {
 
     pub(crate) fn complete(self) -> Source {
         Source::Whole { bytes: self.bytes.into(), _room: self.taken }
-    }
-}
-
-impl Piece {
-    /// Waits until there is room for it, which it gives back when the network has sent it.
-    pub(crate) async fn of_stream(piece: &[u8], room: &Share) -> Self {
-        let taken = room.take(kib(piece)).await;
-        Self::Bytes(Bytes::from_owner(Held { bytes: piece.to_vec(), _room: taken }))
-    }
-}
-
-/// Bytes and the room they take.
-struct Held {
-    bytes: Vec<u8>,
-    _room: Taken,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
     }
 }
 
@@ -309,29 +301,6 @@ mod tests {
         assert_eq!(reading.await.unwrap().unwrap(), b"one two");
         let again = source.body(&Progress::new()).expect("there is one");
         assert!(read(again).await.is_err(), "what is gone does not look like an empty body");
-    }
-
-    #[tokio::test]
-    async fn d9_pieces_of_streams_take_room_until_they_are_sent() {
-        let room = room(3);
-        let first = Piece::of_stream(&[1; 2048], &room).await;
-        assert!(room.try_take(2).is_none());
-        let second = Piece::of_stream(&[2; 2048], &room);
-        let mut second = pin!(second);
-        tokio::select! {
-            biased;
-            _ = &mut second => panic!("there is no room for it yet"),
-            () = std::future::ready(()) => {}
-        }
-        drop(first);
-        let Piece::Bytes(bytes) = second.await else { panic!("bytes") };
-        assert_eq!((bytes.len(), bytes[0]), (2048, 2));
-        // As the network takes it: a part at a time.
-        let (part, rest) = (bytes.slice(..5), bytes.slice(5..));
-        drop((bytes, rest));
-        assert!(room.try_take(2).is_none());
-        drop(part);
-        assert!(room.try_take(3).is_some());
     }
 
     #[tokio::test]

@@ -20,7 +20,10 @@ use super::{
 use crate::{
     BoxFuture,
     activity_log::ActivityLog,
-    api::transport::{Request, Response, Transport},
+    api::{
+        http::MAX_ANONYMOUS_RETRY_AFTER,
+        transport::{Request, Response, Transport},
+    },
     clock::{Clock, Timestamp},
     error::{Error, ErrorKind, Result},
     runtime::Runtime,
@@ -71,12 +74,17 @@ struct Keys {
     fetched_at: Option<Timestamp>,
     /// When they were fetched in this run, by [`steady`]; `None` for kept ones.
     first_hand: Option<Duration>,
-    /// Monotonic, so that a wrong wall clock cannot turn the cooldown off.
+    /// By the steady clock, so that a wrong wall clock cannot turn the cooldown off.
     next_fetch: Option<Duration>,
 }
 
 /// A clock that nobody sets. Where the machine has none that goes on in a sleep, the sleep is not counted: the tokens whose
 /// keys would be too old after it have times of their own.
+/// The wait that an answer without keys asks for. A key set has no codes of OTPless's, and no sign-in can do without it.
+fn wait(response: &Response) -> Option<Duration> {
+    response.retry_after.filter(|_| response.status != 200).map(|wait| wait.min(MAX_ANONYMOUS_RETRY_AFTER))
+}
+
 fn steady(clock: &dyn Clock) -> Duration {
     clock.unset().unwrap_or_else(|| clock.monotonic())
 }
@@ -157,17 +165,19 @@ impl Inner {
         keys.by_id.get(kid).filter(|_| age.is_some_and(|age| age <= KEY_MAX_AGE)).cloned()
     }
 
-    fn is_cooling(&self) -> bool {
-        self.lock().next_fetch.is_some_and(|next| self.clock.monotonic() < next)
+    /// How long the set is not to be fetched again.
+    fn held_for(&self) -> Option<Duration> {
+        let next = self.lock().next_fetch?;
+        next.checked_sub(steady(&*self.clock)).filter(|left| !left.is_zero())
     }
 
     async fn fetch(&self) -> Result<Fetched> {
         // Asked again, because the fetch before may have ended between the caller's question and this one's start.
-        if self.is_cooling() {
-            return Ok(Fetched::default());
+        if let Some(left) = self.held_for() {
+            return Ok(Fetched { held_for: Some(left), ..Fetched::default() });
         }
         let outcome = self.ask().await;
-        let (now, fetched) = (self.clock.monotonic(), steady(&*self.clock));
+        let now = steady(&*self.clock);
         let mut keys = self.lock();
         match outcome {
             Ok((by_id, server_date)) => {
@@ -176,13 +186,13 @@ impl Inner {
                 *keys = Keys {
                     by_id,
                     fetched_at: Some(fetched_at),
-                    first_hand: Some(fetched),
+                    first_hand: Some(now),
                     next_fetch: Some(now + KEY_FETCH_COOLDOWN),
                 };
                 drop(keys);
                 let url = self.source.url().as_str();
                 self.log.put(LOG_KEY, json!({ "url": url, "fetchedAt": fetched_at, "keys": saved }));
-                Ok(Fetched { fetched: true, server_date })
+                Ok(Fetched { fetched: true, server_date, held_for: None })
             }
             Err(error) => {
                 // A wait that the server asked for holds everyone (requirement C6).
@@ -202,7 +212,7 @@ impl Inner {
                 let document = self.get(url.clone(), discovery::MAX_DOCUMENT_BYTES).await?;
                 if document.status != 200 {
                     let error = self.unusable("the openid-configuration of OTPless cannot be used");
-                    return Err(error.with_retry_after(document.retry_after));
+                    return Err(error.with_retry_after(wait(&document)));
                 }
                 discovery::jwks_uri(&document.body, url, &self.expected.issuer)?
             }
@@ -212,7 +222,7 @@ impl Inner {
             Some(keys) if response.status == 200 && !keys.is_empty() => Ok((keys, response.date)),
             _ => Err(self
                 .unusable("the key set of OTPless cannot be used (it is empty, or not a key set)")
-                .with_retry_after(response.retry_after)),
+                .with_retry_after(wait(&response))),
         }
     }
 
@@ -239,8 +249,8 @@ impl TokenVerifier for JwksVerifier {
 
     fn fetch_keys(&self) -> BoxFuture<'_, Result<Fetched>> {
         let inner = self.0.clone();
-        if inner.is_cooling() {
-            return Box::pin(async { Ok(Fetched::default()) });
+        if let Some(left) = inner.held_for() {
+            return Box::pin(async move { Ok(Fetched { held_for: Some(left), ..Fetched::default() }) });
         }
         let flight = self.0.fetching.run(&*self.0.runtime, || async move { inner.fetch().await });
         Box::pin(async move {

@@ -13,7 +13,7 @@ pub(crate) mod strict_json;
 mod vectors;
 pub(crate) mod verify;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 pub use discovery::KeySource;
 pub use jwks::JwksVerifier;
@@ -58,6 +58,8 @@ pub struct Fetched {
     pub fetched: bool,
     /// The server's `Date`, from which clock skew is learned. `None` if no request was made or it had none.
     pub server_date: Option<Timestamp>,
+    /// If no request was made: how long the next one has to wait.
+    pub held_for: Option<Duration>,
 }
 
 /// Why a token did not pass.

@@ -50,8 +50,18 @@ impl Inner {
         if let Some(outcome) = last {
             return outcome;
         }
+        // What the server said to another session of this app.
+        if let Some(left) = self.read(|state, now| state.retries.details.wait_left(now)) {
+            return Err(Error::new(
+                ErrorKind::RateLimited,
+                "the server asked for a wait before it is asked for session details again; the session is kept",
+            )
+            .with_retry_after(Some(left)));
+        }
         let outcome = self.ask_details(generation, &record).await;
-        let wait = outcome.as_ref().err().and_then(Error::retry_after).unwrap_or_default();
+        let wait = outcome.as_ref().err().and_then(Error::retry_after);
+        self.update_quietly(|state, now| state.retries.details.asked_to_wait(wait, now));
+        let wait = wait.unwrap_or_default();
         // If the session ended meanwhile, what came of the question is still what the caller gets, but nobody else.
         let kept = self.update_live(generation, |state, now| {
             if let Some(live) = state.live_mut() {

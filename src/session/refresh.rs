@@ -60,15 +60,16 @@ impl Inner {
     pub(super) async fn refresh_on_request(self: &Arc<Self>) -> Result<()> {
         let (_, recent) = self.with_live(|live, state, now| {
             let valid = live.claims.as_ref().is_some_and(|claims| claims.is_valid_at(state.server_now(now)));
-            let recent = valid && live.was_refreshed_lately(now);
-            if recent && !state.retries.refresh.holds_callers(now) {
+            // Also if another process has renewed it while this one was told to wait.
+            if valid && live.was_refreshed_lately(now) {
                 return Some(Ok(()));
             }
             if !state.retries.refresh.holds_callers(now) {
                 return None;
             }
             let failed = state.last_refresh.as_ref().and_then(|exchange| exchange.error.clone());
-            Some(failed.map_or(Ok(()), Err))
+            let left = state.retries.refresh.wait_left(now);
+            Some(failed.map_or(Ok(()), |error| Err(error.with_retry_after(left))))
         })?;
         match recent {
             Some(outcome) => outcome,
@@ -104,7 +105,7 @@ impl Inner {
                 state.counters.refresh_failures += 1;
                 // A session that began meanwhile has failed at nothing yet.
                 if self.generation() == generation {
-                    state.retries.refresh.failed_with(error, now, random);
+                    state.retries.refresh.failed_with(error, error.retry_after(), now, random);
                 } else {
                     state.retries.refresh.asked_to_wait(error.retry_after(), now);
                 }

@@ -14,9 +14,8 @@ pub(crate) struct Retry {
     failed_at: Duration,
     not_before: Duration,
     callers_not_before: Duration,
-    /// The server itself asked for the wait.
-    asked_for: bool,
-    /// Until when it did. What becomes of the session meanwhile does not concern it (requirement C6).
+    /// Until when the server itself asked for a wait. What becomes of the session meanwhile does not concern it
+    /// (requirement C6).
     asked_until: Duration,
     /// Trying again by ourselves cannot help: somebody has to change something first (rule 6).
     held: bool,
@@ -29,7 +28,6 @@ impl Retry {
         let delay = schedule::retry_delay(pace, self.failures, retry_after, random);
         self.not_before = now.monotonic + delay;
         self.callers_not_before = now.monotonic + delay.min(retry_after.unwrap_or_default().max(CALLER_WAIT));
-        self.asked_for = retry_after.is_some();
         self.held = false;
         self.asked_to_wait(retry_after, now);
     }
@@ -41,11 +39,27 @@ impl Retry {
         }
     }
 
-    /// After a call to the session API failed with `error`.
-    pub(crate) fn failed_with(&mut self, error: &Error, now: Now, random: u32) {
-        self.failed(Pace::Exchange, now, error.retry_after(), random);
+    /// After a call to the session API failed with `error`, and its answer asked for a wait, if it did.
+    pub(crate) fn failed_with(
+        &mut self,
+        error: &Error,
+        retry_after: Option<Duration>,
+        now: Now,
+        random: u32,
+    ) {
+        self.failed(Pace::Exchange, now, retry_after, random);
         // Only on OTPless's own word: a refusal without its code may be a proxy's.
         self.held = !error.is_retryable() && error.code().is_some();
+    }
+
+    /// The machine slept for so long, which this clock did not count and the server did.
+    fn slept(&mut self, slept: Duration) {
+        self.asked_until = self.asked_until.saturating_sub(slept);
+    }
+
+    /// How much is left of what the server asked for.
+    pub(crate) fn wait_left(&self, now: Now) -> Option<Duration> {
+        self.asked_until.checked_sub(now.monotonic).filter(|left| !left.is_zero())
     }
 
     /// Nothing has failed, or nothing that still counts.
@@ -56,7 +70,7 @@ impl Retry {
     /// Something happened after `since` that may have cured it: the machine woke up, the user came back. A wait that the
     /// server asked for stands, and so does one for a failure that came later.
     pub(crate) fn may_be_cured(&mut self, since: Duration) {
-        if !self.asked_for && self.failed_at <= since {
+        if self.failed_at <= since {
             self.not_before = Duration::ZERO;
             self.callers_not_before = Duration::ZERO;
         }
@@ -78,6 +92,8 @@ pub(crate) struct Retries {
     pub(crate) refresh: Retry,
     pub(crate) keys: Retry,
     pub(crate) heartbeat: Retry,
+    /// Asked on request alone: only the wait counts.
+    pub(crate) details: Retry,
     pub(crate) persist: Retry,
     pub(crate) erase: Retry,
     pub(crate) revoke: Retry,
@@ -97,6 +113,24 @@ impl Retries {
             Job::Revoke => &mut self.revoke,
             Job::Note => &mut self.note,
             Job::News => &mut self.news,
+        }
+    }
+
+    /// What is left for a session that begins: waits that the server asked for, and what is owed for those before.
+    pub(crate) fn of_a_new_session(mut self) -> Self {
+        for retry in [&mut self.refresh, &mut self.heartbeat, &mut self.details] {
+            retry.succeeded();
+        }
+        let Self { refresh, heartbeat, details, revoke, note, .. } = self;
+        Self { refresh, heartbeat, details, revoke, note, ..Self::default() }
+    }
+
+    /// The machine slept for so long.
+    pub(crate) fn slept(&mut self, slept: Duration) {
+        for retry in
+            [&mut self.refresh, &mut self.heartbeat, &mut self.details, &mut self.keys, &mut self.revoke]
+        {
+            retry.slept(slept);
         }
     }
 
@@ -130,7 +164,7 @@ mod tests {
     fn c6_a_wait_the_server_asked_for_survives_a_wake_up_and_holds_callers_too() {
         let mut retry = Retry::default();
         let limited = Error::new(ErrorKind::RateLimited, "slow down").with_retry_after(Some(10 * MINUTE));
-        retry.failed_with(&limited, at(MINUTE), 0);
+        retry.failed_with(&limited, limited.retry_after(), at(MINUTE), 0);
         retry.may_be_cured(2 * MINUTE);
         assert_eq!(retry.not_before(), 11 * MINUTE);
         assert!(retry.holds_callers(at(10 * MINUTE)) && !retry.holds_callers(at(11 * MINUTE)));
@@ -148,10 +182,27 @@ mod tests {
     }
 
     #[test]
+    fn c6_a_wait_the_server_asked_for_passes_in_a_sleep_too_and_no_back_off_hides_behind_it() {
+        let mut retries = Retries::default();
+        retries.refresh.asked_to_wait(Some(10 * MINUTE), at(MINUTE));
+        retries.slept(4 * MINUTE);
+        assert_eq!(retries.refresh.wait_left(at(MINUTE)), Some(6 * MINUTE));
+        retries.slept(60 * MINUTE);
+        assert_eq!(retries.refresh.wait_left(at(MINUTE)), None);
+        assert!(!retries.refresh.holds_callers(at(MINUTE)));
+        let mut retry = Retry::default();
+        for _ in 0..10 {
+            retry.failed(Pace::Exchange, at(MINUTE), Some(Duration::from_secs(1)), u32::MAX);
+        }
+        retry.may_be_cured(2 * MINUTE);
+        assert_eq!(retry.not_before(), MINUTE + Duration::from_secs(1));
+    }
+
+    #[test]
     fn c6_back_off_alone_holds_callers_for_a_minute_and_ends_with_a_wake_up() {
         let mut retry = Retry::default();
         for _ in 0..10 {
-            retry.failed_with(&Error::new(ErrorKind::Network, "offline"), at(MINUTE), u32::MAX);
+            retry.failed_with(&Error::new(ErrorKind::Network, "offline"), None, at(MINUTE), u32::MAX);
         }
         assert!(retry.not_before() > 10 * MINUTE);
         assert!(retry.holds_callers(at(MINUTE)) && !retry.holds_callers(at(2 * MINUTE)));
@@ -165,7 +216,7 @@ mod tests {
     #[test]
     fn rule_6_what_only_a_person_can_mend_is_not_retried_by_itself() {
         let mut retry = Retry::default();
-        retry.failed_with(&Error::invalid_config("wrong app id").with_code("401"), at(MINUTE), 0);
+        retry.failed_with(&Error::invalid_config("wrong app id").with_code("401"), None, at(MINUTE), 0);
         retry.may_be_cured(2 * MINUTE);
         assert_eq!(retry.not_before(), Duration::MAX);
         assert!(!retry.holds_callers(at(MINUTE)), "but a caller may try");

@@ -164,6 +164,14 @@ impl Now {
         wall.saturating_sub(i64::try_from(monotonic).unwrap_or(i64::MAX))
     }
 
+    /// How long the machine slept since `before`, if the monotonic clock stood still meanwhile and another says so.
+    pub(crate) fn slept_since(self, before: Self) -> Option<Duration> {
+        let passed = self.unset?.saturating_sub(before.unset?);
+        let slept = passed.saturating_sub(self.monotonic.saturating_sub(before.monotonic));
+        // The clocks are not read at the same instant.
+        (slept >= ONE_MOMENT).then_some(slept)
+    }
+
     /// How far the wall clock was set ahead since `before`, in milliseconds; negative if it was set back. `None` if no clock
     /// tells that from a sleep.
     pub(crate) fn set_since(self, before: Self) -> Option<i64> {

@@ -60,6 +60,9 @@ impl State {
     /// (requirement C9).
     pub(crate) fn notice_clock(&mut self, now: Now) {
         let Some(before) = self.looked.replace(now) else { return };
+        if let Some(slept) = now.slept_since(before) {
+            self.retries.slept(slept);
+        }
         let apart = now.apart_from(before);
         let set = now.set_since(before).or_else(|| (apart < 0).then_some(apart));
         if set.unwrap_or(apart).abs() <= SKEW_TOLERANCE_MS {

@@ -127,11 +127,16 @@ impl Inner {
                     // The key is known and only the time is in question: it stands as it is.
                     break Verified { session, refresh };
                 }
+                let wait = keys.held_for.unwrap_or_default();
                 return Err(Error::new(
                     ErrorKind::Server,
-                    "the sign-in cannot be verified now: its key is not known, and the key set was fetched only a \
-                     moment ago. Nothing was stored; try again in half a minute",
-                ));
+                    format!(
+                        "the sign-in cannot be verified now: its key is not known, and the key set was asked for only \
+                         a moment ago. Nothing was stored; try again in {} s",
+                        wait.as_secs() + 1
+                    ),
+                )
+                .with_retry_after(keys.held_for));
             }
             fetched = true;
             self.update(|state, now| state.learn_server_time(keys.server_date, now));

@@ -253,11 +253,7 @@ impl State {
     }
 
     fn forget_retries(&mut self) {
-        let Retries { revoke, note, mut refresh, mut heartbeat, .. } = self.retries;
-        // But for what the server asked for.
-        refresh.succeeded();
-        heartbeat.succeeded();
-        self.retries = Retries { revoke, note, refresh, heartbeat, ..Retries::default() };
+        self.retries = std::mem::take(&mut self.retries).of_a_new_session();
     }
 
     /// Notes that the user did something. Deadlines have been checked before (requirement C8). Returns whether it is

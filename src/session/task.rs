@@ -150,7 +150,11 @@ impl Inner {
                 }
                 None => {
                     live.key_is_gone |= fetched.as_ref().is_ok_and(|fetched| fetched.fetched);
-                    state.retries.keys.failed(Pace::Quick, now, None, random);
+                    let wait = match &fetched {
+                        Ok(fetched) => fetched.held_for,
+                        Err(error) => error.retry_after(),
+                    };
+                    state.retries.keys.failed(Pace::Quick, now, wait, random);
                     if let Err(error) = fetched {
                         state.said.later(move || {
                             tracing::warn!(%error, "the keys to verify the session could not be fetched");

@@ -14,7 +14,7 @@ use super::{
     under_way::Running,
 };
 use crate::{
-    api::{Credentials, Verdict},
+    api::{ApiError, Credentials, Verdict},
     clock::Timestamp,
     error::{Error, ErrorKind, Result},
     jwt::{Claims, Unverified, verify::LEEWAY},
@@ -49,7 +49,9 @@ impl SessionManager {
         let (_, (recent, waiting)) = self.0.with_live(|live, state, now| {
             let recent = live.verified.is_some_and(|at| now.monotonic < at + MIN_EXCHANGE_INTERVAL);
             let failed = state.last_verify.as_ref().and_then(|exchange| exchange.error.clone());
-            (recent, failed.filter(|_| state.retries.heartbeat.holds_callers(now)))
+            let heartbeat = &state.retries.heartbeat;
+            let failed = failed.filter(|_| heartbeat.holds_callers(now));
+            (recent, failed.map(|error| error.with_retry_after(heartbeat.wait_left(now))))
         })?;
         if let Some(error) = waiting {
             return Err(error);
@@ -123,13 +125,12 @@ impl Inner {
     async fn authenticate_once(self: Arc<Self>) -> Result<()> {
         let _running = Running::start(&self, Job::Heartbeat);
         let (generation, record) = self.with_live(|live, _, _| live.record.clone())?;
-        let outcome = self.ask(generation, &record).await;
+        let (outcome, wait) = self.ask(generation, &record).await;
         let random = self.random();
         self.update(|state, now| {
             state.last_verify =
                 Some(Exchange { at: now.wall, ok: outcome.is_ok(), error: outcome.as_ref().err().cloned() });
             if self.generation() != generation {
-                let wait = outcome.as_ref().err().and_then(Error::retry_after);
                 state.retries.heartbeat.asked_to_wait(wait, now);
                 return;
             }
@@ -142,14 +143,23 @@ impl Inner {
                         live.verified = Some(now.monotonic);
                     }
                 }
-                Err(error) => state.retries.heartbeat.failed_with(error, now, random),
+                Err(error) => state.retries.heartbeat.failed_with(error, wait, now, random),
             }
         });
         outcome
     }
 
-    async fn ask(self: &Arc<Self>, generation: u64, record: &Arc<SessionRecord>) -> Result<()> {
-        self.may_call(Purpose::Question)?;
+    /// What came of the question, and the wait that the answer asked for. What a refresh that followed was told is the
+    /// refresh's.
+    async fn ask(
+        self: &Arc<Self>,
+        generation: u64,
+        record: &Arc<SessionRecord>,
+    ) -> (Result<()>, Option<Duration>) {
+        if let Err(error) = self.may_call(Purpose::Question) {
+            let wait = error.retry_after();
+            return (Err(error), wait);
+        }
         let answer = self
             .api
             .authenticate(Credentials {
@@ -162,7 +172,8 @@ impl Inner {
             state.counters.heartbeats += 1;
             state.learn_server_time(answer.server_date, now);
         });
-        match answer.outcome {
+        let wait = answer.outcome.as_ref().err().and_then(ApiError::retry_after);
+        let outcome = match answer.outcome {
             Ok(renewed) => {
                 if let Some(token) = renewed.filter(|token| *token != record.tokens.session_token) {
                     self.take_renewed(generation, record, token).await;
@@ -180,7 +191,8 @@ impl Inner {
                 self.heed_verdict(generation, record, error.error).await
             }
             Err(error) => Err(error.error),
-        }
+        };
+        (outcome, wait)
     }
 
     /// The server says that the session is over: it ends, unless our tokens are only old and another process holds

@@ -200,26 +200,66 @@ async fn a_page_that_waits_is_not_idle() {
 }
 
 #[tokio::test]
-async fn a_page_whose_piece_the_network_does_not_take_is_not_idle() {
+async fn d9_a_piece_that_nobody_will_ever_take_does_not_keep_a_call() {
     let device = Device::new().await;
     let (app, _) = device.signed_in().await;
     let backend = Backend::start().await;
     let page = Page::new(&app, EVERYWHERE);
-    let request = json!({"method": "POST", "url": backend.url("/upload"), "body": "stream"});
-    let call = page.open(request).unwrap();
-    // Nobody takes the second before the request is sent.
-    page.write(call, b"one").await.expect("a piece");
-    let write = async {
-        page.write(call, b"two").await.expect("it was taken in the end");
-        page.write(call, b"").await.expect("the end");
-    };
-    let send = async {
+    let call = page.open(json!({"method": "POST", "url": backend.url("/upload"), "body": "stream"})).unwrap();
+    // The request is never sent.
+    let (written, ()) = tokio::join!(page.write(call, b"one"), async {
         tokio::task::yield_now().await;
-        after(3 * IDLE).await;
-        page.answer(call).await.expect("the call is still there")
+        after(IDLE + Duration::from_secs(15)).await;
+    });
+    assert_eq!(written.unwrap_err().kind(), ErrorKind::Network);
+    assert_eq!(page.write(call, b"two").await.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert!(backend.asked().is_empty());
+}
+
+/// Streams that are under way must not wait for memory that bodies hold which wait for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn d9_whole_bodies_that_wait_for_their_turn_do_not_hold_up_streams() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let backend = Backend::start().await;
+    let page = Page::new(&app, EVERYWHERE);
+    let mut uploaded = backend.uploaded();
+    let open = |body: &str| {
+        page.open(json!({"method": "POST", "url": backend.url("/upload"), "body": body})).unwrap()
     };
-    let (answer, ()) = tokio::join!(send, write);
-    assert_eq!(answer.text(), "POST /upload 6");
+    let streams: Vec<u64> = (0..UNDER_WAY).map(|_| open("stream")).collect();
+    let wholes = [open("whole"), open("whole")];
+    let mib = vec![7; 1024 * 1024];
+    for call in wholes {
+        for _ in 0..64 {
+            page.write(call, &mib).await.expect("there is room");
+        }
+        page.write(call, b"").await.expect("the end");
+    }
+    let another = open("whole");
+    assert_eq!(
+        page.write(another, b"x").await.unwrap_err().kind(),
+        ErrorKind::RateLimited,
+        "all room is taken"
+    );
+    let write = async {
+        join_all(streams.iter().map(|call| async { page.write(*call, b"begun").await.expect("a piece") }))
+            .await;
+        // Each is under way and has one of the places.
+        for _ in 0..UNDER_WAY {
+            timeout(PATIENCE, uploaded.recv()).await.expect("it arrives").expect("a piece");
+        }
+        let rest = streams.iter().map(|call| async {
+            page.write(*call, &mib).await.expect("a piece");
+            page.write(*call, b"").await.expect("the end");
+        });
+        tokio::join!(join_all(rest), join_all(wholes.map(|call| page.answer(call))))
+    };
+    let answers = timeout(2 * PATIENCE, async {
+        tokio::join!(join_all(streams.iter().map(|call| page.answer(*call))), write)
+    });
+    let (streamed, (_, whole)) = answers.await.expect("nobody waits for anybody");
+    assert!(streamed.iter().chain(&whole).all(Result::is_ok));
 }
 
 #[tokio::test]

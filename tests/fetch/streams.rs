@@ -193,3 +193,24 @@ async fn a_large_answer_comes_in_large_pieces_and_complete() {
     assert!(answer.body == content, "{} bytes", answer.body.len());
     sending.await.expect("no panic");
 }
+
+/// As with `duplex: "half"` in the standard: an answer is no reason to break a body off.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_goes_on_after_an_answer_that_came_first() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let backend = Backend::start().await;
+    let page = Page::new(&app, EVERYWHERE);
+    let mut uploaded = backend.uploaded();
+    let call = page.open(json!({"method": "POST", "url": backend.url("/early"), "body": "stream"})).unwrap();
+    let (answer, written) = tokio::join!(page.answer(call), page.write(call, b"one "));
+    written.expect("a piece");
+    let answer = answer.expect("an answer");
+    assert_eq!((answer.head.status, answer.text()), (202, "later"));
+    page.write(call, b"two").await.expect("it is still wanted");
+    page.write(call, b"").await.expect("the end");
+    let body = timeout(PATIENCE, uploaded.recv()).await.expect("it arrives whole").expect("a body");
+    assert_eq!(&body[..], b"one two");
+    let error = page.write(call, b"").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument, "and now the call is over: {error}");
+}

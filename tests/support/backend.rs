@@ -17,6 +17,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
+use http_body_util::BodyExt as _;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, mpsc, watch},
@@ -112,7 +113,7 @@ impl Backend {
         sender
     }
 
-    /// What `/upload` receives, piece by piece.
+    /// What `/upload` receives, piece by piece, and `/early`, when it has all.
     pub(crate) fn uploaded(&self) -> mpsc::UnboundedReceiver<Bytes> {
         let (sender, receiver) = mpsc::unbounded_channel();
         *lock(&self.inner.uploaded) = Some(sender);
@@ -164,6 +165,16 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request<Body>) -> Resp
     if path == "/deaf" {
         // Never reads the body, never answers.
         std::future::pending::<()>().await;
+    }
+    if path == "/early" {
+        // Answers before it has read the body, and reads it to its end all the same.
+        let uploaded = lock(&inner.uploaded).clone().expect("the test listens");
+        tokio::spawn(async move {
+            if let Ok(body) = body.collect().await {
+                let _ = uploaded.send(body.to_bytes());
+            }
+        });
+        return Response::builder().status(202).body(Body::from("later")).expect("a response");
     }
     let pieces = lock(&inner.uploaded).clone().filter(|_| path == "/upload");
     let body = read(body, pieces).await;
