@@ -41,3 +41,4 @@ mod support;
 mod tls;
 mod tokens;
 mod verdicts;
+mod waits;

@@ -303,6 +303,17 @@ mod tests {
     }
 
     #[test]
+    fn c6_a_wait_is_believed_of_an_answer_that_is_no_key_set_and_for_five_minutes() {
+        let asked = |status, seconds| {
+            let retry_after = Some(Duration::from_secs(seconds));
+            wait(&Response { status, body: Default::default(), date: None, retry_after })
+        };
+        assert_eq!(asked(503, 20), Some(Duration::from_secs(20)));
+        assert_eq!(asked(503, 3600), Some(MAX_ANONYMOUS_RETRY_AFTER));
+        assert_eq!(asked(200, 20), None);
+    }
+
+    #[test]
     fn b11_hostile_key_sets_are_bounded() {
         let named = |n: usize| jwk(|key| key["kid"] = n.to_string().into());
         assert_eq!(accepted((0..10_000).map(named).collect()), 32);

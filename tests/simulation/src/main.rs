@@ -59,7 +59,7 @@ fn play(seed: u64, how: Play) -> Outcome {
     outcome
 }
 
-const USAGE: &str = "usage: --seeds N [--from SEED] | --seed SEED, with [--sabotage forgetful-keychain|no-locks|revived-by-hand|no-deadlines|deaf-to-waits|loop-stops|never-stores]";
+const USAGE: &str = "usage: --seeds N [--from SEED] | --seed SEED, with [--sabotage forgetful-keychain|no-locks|revived-by-hand|no-deadlines|deaf-to-waits|endless-waits|loop-stops|never-stores]";
 
 struct Arguments {
     first: u64,
@@ -83,6 +83,7 @@ impl Arguments {
                         "no-locks" => Sabotage::NoLocks,
                         "revived-by-hand" => Sabotage::RevivedByHand,
                         "no-deadlines" => Sabotage::NoDeadlines,
+                        "endless-waits" => Sabotage::EndlessWaits,
                         "deaf-to-waits" => Sabotage::DeafToWaits,
                         "loop-stops" => Sabotage::LoopStops,
                         "never-stores" => Sabotage::NeverStores,

@@ -37,7 +37,12 @@ enum Fate {
     Instead(&'static str, u16, &'static str, Option<u64>),
 }
 
+const LIMITED: &str = r#"{"message":"Unexpected Error","errorCode":"7020","description":"slow down"}"#;
+
 impl Fate {
+    /// For as long as an engine believes.
+    const ASKED_TO_WAIT: Self = Self::Instead("a 429", 429, LIMITED, Some(3600));
+
     fn draw(rng: &mut Rng, weather: Weather) -> Self {
         const UNREACHABLE: [Unreachable; 5] = [
             Unreachable::Dns,
@@ -48,8 +53,6 @@ impl Fate {
         ];
         const PORTAL: &str = "<html>Please accept our terms</html>";
         const UNWELL: &str = r#"{"message":"Something went wrong. Please try again!"}"#;
-        const LIMITED: &str =
-            r#"{"message":"Unexpected Error","errorCode":"7020","description":"slow down"}"#;
         let unreachable = |rng: &mut Rng| Self::Fails(UNREACHABLE[rng.usize(..UNREACHABLE.len())]);
         let unwell = |rng: &mut Rng| {
             pick(
@@ -90,7 +93,8 @@ impl Fate {
                         (1, Self::Instead("a redirect", 302, "", None)),
                         (2, Self::Instead("an empty object", 200, "{}", None)),
                         (1, Self::Instead("an empty object", 200, r#"{"keys":[]}"#, None)),
-                        (3, Self::Instead("a 429", 429, LIMITED, Some(300))),
+                        (2, Self::Instead("a 429", 429, LIMITED, Some(300))),
+                        (1, Self::ASKED_TO_WAIT),
                         (1, Self::Instead("a 401 without a code", 401, "", None)),
                         (1, Self::Instead("a 400 without a code", 400, "[]", None)),
                         (
@@ -143,7 +147,10 @@ impl Network {
             world.refresh_sent.notify_one();
         }
         let weather = world.weather();
-        let fate = world.draw(|rng| Fate::draw(rng, weather));
+        let fate = match world.sabotage {
+            Some(Sabotage::EndlessWaits) if call.kind() == "refresh" => Fate::ASKED_TO_WAIT,
+            _ => world.draw(|rng| Fate::draw(rng, weather)),
+        };
         if let Some(name) = fate.name() {
             *world.report().faults.entry(name).or_default() += 1;
         }

@@ -480,6 +480,17 @@ impl Device {
         }
     }
 
+    /// Every wait is over: a token that could not be renewed has been.
+    async fn nobody_waits_any_more(&self) {
+        for app in self.apps.iter().flatten().filter(|app| !app.process.is_frozen()) {
+            let looked = app.does(|manager| async move { manager.session().await });
+            if looked.done().await.is_some_and(|session| session.status == SessionStatus::Stale) {
+                let what = format!("{} is still Stale, although all is well for long", app.process.name());
+                self.world.oracle().violated(&self.world, what);
+            }
+        }
+    }
+
     /// Nothing is wrong any more. After a while whoever is signed in must be active, and what is over must be over for
     /// the service too.
     async fn all_is_well_again(&mut self) {
@@ -492,13 +503,15 @@ impl Device {
             world.oracle().clock_was_set(&world);
         }
         self.ensure_running(0);
-        for _ in 0..60 {
+        // Longer than the longest wait that anybody can have asked for, with its jitter.
+        for _ in 0..100 {
             self.touch(0);
             tokio::time::sleep(MINUTE).await;
             self.ensure_running(0);
         }
         let violations = world.oracle().violations.len();
         self.look(0).await;
+        self.nobody_waits_any_more().await;
         self.everything_is_stored().await;
         // Everything is stored by now, and what others have left behind is read at a start.
         for app in &mut self.apps {

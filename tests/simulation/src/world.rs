@@ -105,6 +105,8 @@ pub(crate) enum Sabotage {
     NoDeadlines,
     /// The engine is not told how long the service asks it to wait.
     DeafToWaits,
+    /// Whenever a process comes to refresh, the service asks it to come back in an hour.
+    EndlessWaits,
     /// The background loop of each process ends after a few minutes.
     LoopStops,
 }

@@ -40,6 +40,7 @@ fn what_must_not_happen_is_noticed() {
         ("no-locks", "offers a token that another process has under way"),
         ("revived-by-hand", "shows a session again that was over"),
         ("no-deadlines", "shows a session beyond its maximum lifetime"),
+        ("endless-waits", "is still Stale"),
         ("deaf-to-waits", "before the service asked it to"),
         ("loop-stops", "by itself, "),
         ("never-stores", "has not stored its session in an hour"),
