@@ -30,7 +30,12 @@ fn assert_sent(request: &LoggedRequest, path: &str, body: Value) {
     let sent: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(
         sent,
-        [("content-type", "application/json"), ("x-api-key", "a key of 1"), ("x-tenant", "t-7")],
+        [
+            ("accept-encoding", "identity"),
+            ("content-type", "application/json"),
+            ("x-api-key", "a key of 1"),
+            ("x-tenant", "t-7")
+        ],
         "and no client id, no client secret, no app id"
     );
 }

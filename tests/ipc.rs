@@ -115,10 +115,18 @@ fn d1_session_details_reach_a_page_that_may_have_them_in_relay_mode_only() {
 #[test]
 fn d10_a_forged_event_changes_nothing() {
     use tauri::Emitter;
-    let page = open("http://127.0.0.1:9", all());
+    let server = server();
+    let page = open(&server.url(), all());
+    page.sign_in(&server);
     let before = page.invoke("get_session", json!({})).unwrap();
-    page.app.emit(SESSION_CHANGED, json!({"revision": 999, "status": "active"})).unwrap();
-    assert_eq!(page.invoke("get_session", json!({})).unwrap(), before);
+    assert_eq!(before["status"], "active");
+    for forged in
+        [json!({"revision": 999, "status": "signedOut", "reason": "revoked"}), json!(null), json!("logout")]
+    {
+        page.app.emit(SESSION_CHANGED, forged.clone()).unwrap();
+        assert_eq!(page.invoke("get_session", json!({})).unwrap(), before, "{forged}");
+        assert!(page.invoke("get_session_token", json!({})).is_ok(), "{forged}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::{
     Method, Response, StatusCode, Version,
-    header::{CONTENT_LENGTH, HeaderValue},
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, RANGE},
 };
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
@@ -160,6 +160,10 @@ impl<'a> Exchange<'a> {
         *request.headers_mut() = hop.headers.clone();
         if let Some(credential) = credential {
             self.manager.attach().put(credential, request.headers_mut(), &mut self.secrets)?;
+        }
+        if request.headers().contains_key(RANGE) {
+            // A part of something packed cannot be unpacked; the fetch standard asks for it.
+            request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         let progress = Progress::new();
         if hop.body != BodyKind::None {

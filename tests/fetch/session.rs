@@ -334,3 +334,24 @@ async fn c11_a_call_that_waited_is_not_made_in_the_name_of_whoever_signed_in_mea
     let call = page.open(json!({"url": backend.url("/")})).unwrap();
     assert_eq!(page.answer(call).await.expect("an answer").head.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_packed_is_unpacked_and_a_part_of_one_is_not_asked_for() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let backend = Backend::start().await;
+    let page = Page::new(&app, EVERYWHERE);
+    for coding in ["gzip", "deflate"] {
+        let answer = page.get(&backend.url(&format!("/packed/{coding}"))).await.expect("an answer");
+        assert_eq!((answer.text(), answer.header("content-encoding").len()), ("unpacked", 0), "{coding}");
+        assert!(answer.header("content-length").is_empty(), "it is that of what was packed");
+    }
+    let accepted =
+        backend.asked()[0].header("accept-encoding").expect("it says what it can unpack").to_owned();
+    assert!(["gzip", "br", "deflate"].iter().all(|coding| accepted.contains(coding)), "{accepted}");
+    let part = json!({"url": backend.url("/"), "headers": [["Range", "bytes=0-3"]]});
+    page.fetch(part).await.expect("an answer");
+    assert_eq!(backend.asked()[2].header("accept-encoding"), Some("identity"));
+    let calls = device.control.requests();
+    assert!(calls.iter().all(|call| call.header("accept-encoding") == Some("identity")), "ours carry tokens");
+}

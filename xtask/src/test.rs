@@ -210,8 +210,12 @@ fn simulation() -> Result<(), Failure> {
     crate::simulate::simulate(&[&["--seeds", "2000"], from.as_slice()].concat())
 }
 
+/// Off by default, and in the reference all the same.
+const MIDDLEWARE: &str = "tauri-plugin-otpless/middleware";
+
 fn documentation() -> Result<(), Failure> {
-    let mut command = cargo(&["doc", "--workspace", "--lib", "--examples", "--no-deps"]);
+    let mut command =
+        cargo(&["doc", "--workspace", "--lib", "--examples", "--no-deps", "--features", MIDDLEWARE]);
     run(command.env("RUSTDOCFLAGS", "-D warnings"), BUILD_BOUND)?;
     frontend::document()
 }

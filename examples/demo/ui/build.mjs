@@ -56,9 +56,10 @@ const { outputFiles } = await build({
   write: false,
 });
 const page = new Map(outputFiles.map(({ path, contents }) => [basename(path), Buffer.from(contents)]));
-page.set("index.html", await readFile(join(here, "src/index.html")));
-for (const name of ["hostile", "frameworks"]) {
-  page.set(`${name}.html`, await readFile(join(here, `src/${name}/index.html`)));
+const logo = await readFile(join(here, "src/logo.svg"), "utf8");
+for (const folder of ["", "hostile", "frameworks"]) {
+  const html = await readFile(join(here, "src", folder, "index.html"), "utf8");
+  page.set(`${folder || "index"}.html`, Buffer.from(html.replace("<!-- logo -->", () => logo.trim())));
 }
 
 await mkdir(dist, { recursive: true });

@@ -32,6 +32,9 @@ const MOST_CALLS_AN_HOUR: usize = 30 + 180;
 /// Most key fetches in an hour: one in five seconds while they fail (`KEY_RETRY_COOLDOWN` in `src/jwt/jwks.rs`).
 const MOST_KEY_FETCHES_AN_HOUR: usize = 3600 / 5 + 1;
 
+/// The longest `Retry-After` that is believed of an answer that may be a proxy's (`MAX_ANONYMOUS_RETRY_AFTER`).
+const MOST_OF_ANYBODY: Duration = Duration::from_secs(5 * 60);
+
 /// Rule 5: the same token is not offered again sooner.
 const EXCHANGE_INTERVAL: Duration = Duration::from_secs(59);
 
@@ -435,7 +438,9 @@ impl Oracle {
             seen.time_known |= was_told;
             seen.was_told_time |= was_told;
             if let Some(wait) = response.and_then(|response| response.retry_after) {
-                let until = world.true_now() + wait;
+                // Of an answer without OTPless's codes, as a key set's are, no more is believed.
+                let most = if call.kind() == "keys" { MOST_OF_ANYBODY } else { Duration::MAX };
+                let until = world.true_now() + wait.min(most);
                 seen.asked_to_wait.insert(call.kind(), until);
             }
         }

@@ -116,11 +116,12 @@ function hostileArguments(): [string, unknown][] {
   const polluted = JSON.parse('{"__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}}}') as unknown;
   return [
     ["nothing", undefined],
-    ["null", { result: null, minValidity: null, request: null, rid: null }],
-    ["numbers", { result: -1, minValidity: -1, request: 1e300, rid: -1 }],
-    ["a large number", { minValidity: Number.MAX_VALUE, rid: Number.MAX_SAFE_INTEGER }],
-    ["texts", { result: "x".repeat(100_000), minValidity: "30", request: "", rid: "0" }],
-    ["lists", { result: [], minValidity: [1], request: [[]], rid: [0] }],
+    ["null", { result: null, minValidity: null, request: null, call: null }],
+    ["numbers", { result: -1, minValidity: -1, request: 1e300, call: -1 }],
+    ["a large number", { minValidity: Number.MAX_VALUE, call: Number.MAX_SAFE_INTEGER }],
+    ["a guessed number", { minValidity: 0, call: 1 }],
+    ["texts", { result: "x".repeat(100_000), minValidity: "30", request: "", call: "0" }],
+    ["lists", { result: [], minValidity: [1], request: [[]], call: [0] }],
     ["depths", deep],
     ["another prototype", polluted],
     ["a sign-in of the attacker's", { result: { sessionInfo: { sessionId: "a", sessionToken: "b.c.d", refreshToken: "b.c.d" } } }],
@@ -391,10 +392,22 @@ async function flood(): Promise<Loot["flood"]> {
   return { calls: FLOOD, answered: answers.length };
 }
 
-/**
- * Everything but `logout`, which is what anybody may do to themselves and would end the show. With `backends` also what
- * `fetch` is good for.
- */
+async function callWithEverything(command: string): Promise<Outcome[]> {
+  const outcomes: Outcome[] = [];
+  for (const [words, args] of hostileArguments()) {
+    // A piece of a body says in a header whose it is.
+    const options = { headers: { "otpless-call": "1" } };
+    outcomes.push(await attempt(words, () => internals().invoke(`plugin:otpless|${command}`, args, options)));
+  }
+  return outcomes;
+}
+
+/** What anybody may do to themselves, and what ends the show. */
+export function attackLogout(): Promise<Outcome[]> {
+  return callWithEverything("logout");
+}
+
+/** Everything but `logout`. With `backends` also what `fetch` is good for. */
 export async function attack(backends?: Backends): Promise<Loot> {
   const overheard: string[] = [];
   const heard: unknown[] = [];
@@ -403,11 +416,7 @@ export async function attack(backends?: Backends): Promise<Loot> {
   await listenToEverything(heard);
   const commands: Loot["commands"] = {};
   for (const command of COMMANDS) {
-    if (command === "logout") continue;
-    commands[command] = [];
-    for (const [words, args] of hostileArguments()) {
-      commands[command].push(await attempt(words, () => internals().invoke(`plugin:otpless|${command}`, args)));
-    }
+    if (command !== "logout") commands[command] = await callWithEverything(command);
   }
   const key = [...keys][0] ?? "none was overheard";
   commands["by hand"] = await callByHand(key);

@@ -1,8 +1,8 @@
 import { byId, create } from "../dom.js";
-import { attack, type Loot, type Outcome } from "./attack.js";
+import { attack, attackLogout, type Loot, type Outcome } from "./attack.js";
 
-/** For a test that brings this very script into another page of the app. */
-Object.assign(window, { attack });
+/** For a test that brings this very script into another page of the app, and one that has seen the rest. */
+Object.assign(window, { attack, attackLogout });
 
 const button = document.getElementById("attack");
 button?.addEventListener("click", () => void run(button as HTMLButtonElement));
