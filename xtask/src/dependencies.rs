@@ -20,11 +20,13 @@ const BOUND: Duration = Duration::from_secs(10 * 60);
 
 /// The licences, bans and sources always, the advisories where RustSec's database can be had.
 pub fn check() -> Result<Passed, Failure> {
+    for manifest in MANIFESTS {
+        // Fails on a Cargo.lock that is missing or not up to date, before minutes are spent on building cargo-deny. It also
+        // brings what only other platforms build with: its licence counts as well.
+        run(&mut cargo(&["fetch", "--locked", "--manifest-path", manifest]), BOUND)?;
+    }
     let program = CARGO_DENY.program()?;
     for manifest in MANIFESTS {
-        // Fails on a Cargo.lock that is missing or not up to date. It also brings what only other platforms build with: its
-        // licence counts as well.
-        run(&mut cargo(&["fetch", "--locked", "--manifest-path", manifest]), BOUND)?;
         run(check_of(&program, manifest).args(["bans", "licenses", "sources"]), BOUND)?;
     }
     // Asked for by itself: a check that fails does not say whether for want of the database or for what stands in it.
