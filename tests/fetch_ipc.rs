@@ -43,7 +43,7 @@ fn fetch(page: &Page, request: Value, body: &[u8]) -> Result<(Value, Vec<u8>), V
     }
     let head = page.invoke("fetch_send", json!({ "call": call }))?;
     let mut all = Vec::new();
-    if head["hasBody"] == true {
+    if head["body"] == "stream" {
         loop {
             match invocation(page.window.as_ref(), "fetch_read", json!({ "call": call })).answer()? {
                 InvokeResponseBody::Raw(piece) if piece.is_empty() => break,

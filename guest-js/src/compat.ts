@@ -67,8 +67,9 @@ export interface NoWebSession {
 }
 
 /**
- * The session in the web SDK's shape. As there it is what the app knows; {@link getActiveSession} is the same in the
- * mobile shape, and `verifySession()` of `tauri-plugin-otpless-api` asks OTPless.
+ * The session in the web SDK's shape. As there it is what the app knows, but that a token which is about to expire is
+ * renewed first if the page may have it; {@link getActiveSession} is the same in the mobile shape, and `verifySession()`
+ * of `tauri-plugin-otpless-api` asks OTPless.
  *
  * A session that is `stale`, as it is offline, is a session: `success` is true. Before the keychain has been read nobody
  * knows, so at the start of the app it waits, and rejects with `storageUnavailable` rather than say that nobody is

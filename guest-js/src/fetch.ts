@@ -2,13 +2,11 @@ import { invoke } from "@tauri-apps/api/core";
 
 import { isOtplessError, type OtplessError } from "./errors.js";
 import { assertInsideTauri } from "./ipc.js";
+import { LARGEST_KEPT, outgoing, type OutgoingBody } from "./outgoing.js";
 import { invalidArgument, toOtplessError } from "./rejection.js";
 
 /** Largest piece of a body that goes to the core at once, in bytes; it takes no larger ones. */
 const PIECE = 1024 * 1024;
-
-/** Up to this size the core keeps a body, so that it can be sent again after a 401 or a redirect. */
-const LARGEST_KEPT = 64 * 1024 * 1024;
 
 /**
  * `fetch` for your own backend: the app's core makes the request and attaches the session, so that the page needs no
@@ -16,15 +14,19 @@ const LARGEST_KEPT = 64 * 1024 * 1024;
  *
  * What differs: only the URLs in the scope of the permission may be called, and redirects must stay in it. The session is
  * always attached; `Authorization` and `Cookie` cannot be set, cookies of the answer stay in the core. There is no CORS,
- * so `mode`, `cache`, `referrer` and `keepalive` say nothing here. A 401 is answered with one renewal of the session and
- * one more try, unless the body was a stream. A call that nobody reads or waits for is dropped after five minutes.
+ * so `mode`, `cache`, `referrer` and `keepalive` say nothing here. `statusText` is the standard phrase of the status. A
+ * 401 is answered with one renewal of the session and one more try, unless the body was a stream or larger than 64 MiB.
+ * The body of a Request goes out as a stream if it has not ended after a quarter of a second: a Request does not say what
+ * it was made of. A call that nobody reads or waits for is dropped after five minutes.
  *
  * Permission: `otpless:allow-fetch` with a scope, **not** part of `otpless:default`.
  *
- * @throws `TypeError` if there is no answer, as the standard has it. Its `cause` is an {@link OtplessError}:
- *   `notSignedIn` and nothing was sent, `notPermitted` if the URL or a redirect is not in the scope, `network` without a
- *   connection, `rateLimited` with too many calls at once, `invalidArgument` for what cannot be sent. With an aborted
- *   `signal` it is the signal's reason.
+ * @throws `TypeError` if there is no answer, as the standard has it. If it is the core that says so, `cause` is an
+ *   {@link OtplessError}: `notSignedIn` and nothing was sent, `sessionChanged` if somebody else signed in meanwhile,
+ *   `notPermitted` if the URL or a redirect is not in the scope, `network` without a connection, `rateLimited` with too
+ *   many calls at once, `storageUnavailable` while the keychain has not answered, `invalidArgument` for what cannot be
+ *   sent or a call that was dropped. If a stream of the page's failed, `cause` is what it failed with; arguments that
+ *   the standard refuses have no `cause`. With an aborted `signal` it is the signal's reason.
  * @example
  * ```ts
  * import { fetch, isOtplessError } from "tauri-plugin-otpless-api";
@@ -63,15 +65,29 @@ interface Head {
   headers: [name: string, value: string][];
   url: string;
   redirected: boolean;
-  hasBody: boolean;
+  /** `empty` has one that has ended already; there is nothing to be read of `none` or `empty`. */
+  body: "none" | "empty" | "stream";
 }
+
+/** What there is to do for a call of which nobody in the page holds anything any more. */
+interface Remains {
+  /** The core's number for it, while there is one and something is still to come. */
+  number: number | undefined;
+  letGoOfSignal: () => void;
+}
+
+/** An answer need not be read to its end, and a signal may live as long as the page. */
+const forgotten = /* @__PURE__ */ new FinalizationRegistry<Remains>(({ number, letGoOfSignal }) => {
+  letGoOfSignal();
+  if (number !== undefined) {
+    cancel(number);
+  }
+});
 
 /** One call, from being asked for until its answer has been read. */
 class Call {
   readonly #signal: AbortSignal | undefined;
-  readonly #onAbort: () => void;
-  /** The core's number for it, while there is one. */
-  #number: number | undefined;
+  readonly #remains: Remains;
   /** Whether there is nothing more to be read. */
   #isAnswered = false;
   /** Whether there is nothing more to be written: an answer may come before its request is complete. */
@@ -79,30 +95,30 @@ class Call {
   #isGivenUp = false;
   /** The page's end of a body that is a stream. */
   #stream: ReadableStreamDefaultReader<Uint8Array> | undefined;
-  #answer: ReadableStreamDefaultController<Uint8Array> | undefined;
+  #answer: ReadableStreamController<Uint8Array> | undefined;
 
   constructor(signal: AbortSignal | undefined) {
     this.#signal = signal;
-    // Held by nobody but its own page: a signal may live as long as the page, and answers need not be read to their end.
     const call = new WeakRef(this);
-    this.#onAbort = () => call.deref()?.giveUp(signal?.reason);
-    signal?.addEventListener("abort", this.#onAbort);
+    const onAbort = (): void => call.deref()?.giveUp(signal?.reason);
+    signal?.addEventListener("abort", onAbort);
+    this.#remains = { number: undefined, letGoOfSignal: () => signal?.removeEventListener("abort", onAbort) };
+    forgotten.register(this, this.#remains);
   }
 
   async run(input: RequestInfo | URL, init: RequestInit): Promise<Response> {
-    const { body, duplex: _, ...rest } = init as RequestInit & { duplex?: unknown };
-    const isStream = body instanceof ReadableStream;
-    // Not every webview can put a stream into a Request, and those that cannot make text of it.
-    const request = new Request(input, isStream ? rest : init);
+    const { request, reader, body } = outgoing(input, init);
+    this.#stream = reader;
     refuse(request);
-    if (isStream) {
-      this.#stream = body.getReader();
-    }
     this.#signal?.throwIfAborted();
-    const whole = isStream ? undefined : await this.#wait(bytesOf(request));
-    const isKept = whole !== undefined && whole.byteLength <= LARGEST_KEPT;
-    const pieces = this.#stream ?? whole;
-    this.#isWritten = pieces === undefined;
+    const found = await this.#wait(
+      body().catch((error: unknown) => {
+        throw bodyFailed(error);
+      }),
+    );
+    this.#stream = found instanceof Uint8Array ? undefined : found;
+    const isKept = found instanceof Uint8Array && found.byteLength <= LARGEST_KEPT;
+    this.#isWritten = found === undefined;
 
     const asked = step<number>("fetch", {
       request: {
@@ -110,33 +126,37 @@ class Call {
         url: request.url,
         headers: [...request.headers],
         redirect: request.redirect,
-        body: pieces === undefined ? "none" : isKept ? "whole" : "stream",
+        body: found === undefined ? "none" : isKept ? "whole" : "stream",
       },
     });
     await this.#wait(asked.then((number) => this.#begin(number)));
-    const written = pieces === undefined ? Promise.resolve() : this.#write(pieces).finally(() => this.#written());
+    const written = found === undefined ? Promise.resolve() : this.#write(found).finally(() => this.#written());
     if (isKept) {
       await this.#wait(written);
     }
     const head = await this.#wait(this.#send(written));
-    if (!head.hasBody) {
+    // From here on an abort is told to the body's reader; until here it was told to nobody.
+    this.#signal?.throwIfAborted();
+    if (head.body !== "stream") {
       this.#answered();
     }
-    return dressed(new Response(head.hasBody ? this.#body() : null, responseInit(head)), head);
+    const answer = head.body === "stream" ? this.#body() : head.body === "empty" ? new Uint8Array() : null;
+    return dressed(new Response(answer, responseInit(head)), head);
   }
 
   #begin(number: number): void {
-    this.#number = number;
     if (this.#isGivenUp) {
       // While the core was still finding a number for it.
       cancel(number);
+    } else {
+      this.#remains.number = number;
     }
   }
 
   /** Tells the core, if it has anything to be told, and breaks both bodies off. */
   giveUp(reason: unknown): void {
-    if (!this.#isOver && this.#number !== undefined) {
-      cancel(this.#number);
+    if (!this.#isOver && this.#remains.number !== undefined) {
+      cancel(this.#remains.number);
     }
     this.#isGivenUp = true;
     this.#answer?.error(reason);
@@ -166,7 +186,7 @@ class Call {
 
   /** The head of the answer. A stream that fails before there is one fails the call. */
   #send(written: Promise<void>): Promise<Head> {
-    const sent = step<Head>("fetch_send", { call: this.#number });
+    const sent = step<Head>("fetch_send", { call: this.#remains.number });
     return new Promise((resolve, reject) => {
       sent.then(resolve, reject);
       written.catch((error: unknown) => {
@@ -179,7 +199,7 @@ class Call {
     });
   }
 
-  async #write(body: ReadableStreamDefaultReader<Uint8Array> | Uint8Array): Promise<void> {
+  async #write(body: NonNullable<OutgoingBody>): Promise<void> {
     if (body instanceof Uint8Array) {
       await this.#writePieces(body);
     } else {
@@ -189,7 +209,7 @@ class Call {
         }
       } catch (error) {
         body.cancel(error).catch(() => {});
-        throw isNetworkError(error) ? error : new TypeError("the stream of the request's body failed", { cause: error });
+        throw isNetworkError(error) ? error : bodyFailed(error);
       }
     }
     // A stream that was broken off looks like one that has ended, and must not to the core.
@@ -202,47 +222,50 @@ class Call {
     if (!(bytes instanceof Uint8Array)) {
       throw new TypeError("a stream that is the body of a request must be one of Uint8Arrays");
     }
-    for (let at = 0; at < bytes.byteLength; at += PIECE) {
+    for (let at = 0; at < bytes.byteLength && !this.#isGivenUp; at += PIECE) {
       await this.#writePiece(bytes.subarray(at, at + PIECE));
     }
   }
 
   #writePiece(piece: Uint8Array): Promise<void> {
-    return step("fetch_write", piece, { headers: { "otpless-call": String(this.#number) } });
+    return step("fetch_write", piece, { headers: { "otpless-call": String(this.#remains.number) } });
   }
 
   /** The answer's body. Nothing is read ahead, so a page that reads slowly slows the server down. */
   #body(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    const call = this.#number;
-    return new ReadableStream<Uint8Array<ArrayBuffer>>(
-      {
-        start: (controller) => {
-          this.#answer = controller as ReadableStreamDefaultController<Uint8Array>;
-        },
-        pull: async (controller) => {
-          // An array of numbers where Tauri's IPC has no bytes.
-          const read = await step<ArrayBuffer | number[]>("fetch_read", { call }).catch((error: unknown) => {
-            this.giveUp(error);
-            throw error;
-          });
-          const piece = new Uint8Array(read);
-          if (this.#isGivenUp) {
-            return;
-          }
-          if (piece.byteLength === 0) {
-            this.#answered();
-            controller.close();
-          } else {
-            controller.enqueue(piece);
-          }
-        },
-        cancel: () => {
-          this.#answer = undefined;
-          this.giveUp(undefined);
-        },
-      },
-      { highWaterMark: 0 },
-    );
+    const call = this.#remains.number;
+    const start = (controller: ReadableStreamController<Uint8Array>): void => {
+      this.#answer = controller;
+    };
+    const pull = async (controller: ReadableStreamController<Uint8Array>): Promise<void> => {
+      // An array of numbers where Tauri's IPC has no bytes.
+      const read = await step<ArrayBuffer | number[]>("fetch_read", { call }).catch((error: unknown) => {
+        this.giveUp(error);
+        throw error;
+      });
+      const piece = new Uint8Array(read);
+      if (this.#isGivenUp) {
+        return;
+      }
+      if (piece.byteLength === 0) {
+        this.#answered();
+        controller.close();
+        // Whoever reads into a buffer of their own gets it back.
+        (controller as Partial<ReadableByteStreamController>).byobRequest?.respond(0);
+      } else {
+        controller.enqueue(piece);
+      }
+    };
+    const cancelled = (): void => {
+      this.#answer = undefined;
+      this.giveUp(undefined);
+    };
+    try {
+      return new ReadableStream({ type: "bytes", start, pull, cancel: cancelled });
+    } catch {
+      // A webview without streams of bytes.
+      return new ReadableStream<Uint8Array<ArrayBuffer>>({ start, pull, cancel: cancelled }, { highWaterMark: 0 });
+    }
   }
 
   get #isOver(): boolean {
@@ -263,7 +286,8 @@ class Call {
   /** Once there is nothing to abort. */
   #letGoOfSignal(): void {
     if (this.#isOver) {
-      this.#signal?.removeEventListener("abort", this.#onAbort);
+      this.#remains.number = undefined;
+      this.#remains.letGoOfSignal();
     }
   }
 }
@@ -276,14 +300,6 @@ function refuse(request: Request): void {
   if (request.integrity) {
     throw networkError(invalidArgument("this fetch does not check the integrity of what it gets"));
   }
-}
-
-async function bytesOf(request: Request): Promise<Uint8Array | undefined> {
-  if (request.method === "GET" || request.method === "HEAD") {
-    return undefined;
-  }
-  const bytes = new Uint8Array(await request.arrayBuffer());
-  return bytes.byteLength === 0 ? undefined : bytes;
 }
 
 /** A step of a call; rejects as `fetch` does. */
@@ -308,6 +324,10 @@ function cancel(call: number): void {
 /** What the standard calls a network error, whatever it was. */
 function networkError(cause: OtplessError): TypeError {
   return new TypeError(cause.message, { cause });
+}
+
+function bodyFailed(cause: unknown): TypeError {
+  return new TypeError("the stream of the request's body failed", { cause });
 }
 
 function isNetworkError(error: unknown): error is TypeError & { cause: OtplessError } {

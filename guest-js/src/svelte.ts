@@ -14,6 +14,8 @@
  * @packageDocumentation
  */
 
+import { readable, type Readable } from "svelte/store";
+
 import { watch, type SessionState } from "./watch.js";
 
 export type { SessionState } from "./watch.js";
@@ -32,10 +34,7 @@ export type { SessionState } from "./watch.js";
  * show(sessionState);
  * ```
  */
-export interface SessionStore {
-  /** Calls `run` with the present state at once and with every later one, until the returned function is called. */
-  subscribe(this: void, run: (state: SessionState) => void): () => void;
-}
+export type SessionStore = Readable<SessionState>;
 
 /**
  * The session as it is now, and after every change, in this window or anywhere else.
@@ -54,9 +53,8 @@ export interface SessionStore {
  * export const userName = derived(sessionState, ({ session }) => session?.claims?.name ?? "there");
  * ```
  */
-export const sessionState: SessionStore = {
-  subscribe(run) {
-    run(watch.state);
-    return watch.subscribe(() => run(watch.state));
-  },
-};
+export const sessionState: SessionStore = /* @__PURE__ */ readable(watch.state, (set) => {
+  const unsubscribe = watch.subscribe(() => set(watch.state));
+  set(watch.state);
+  return unsubscribe;
+});

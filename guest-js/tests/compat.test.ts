@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, mock, test } from "node:test";
 import { inspect } from "node:util";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 
 import type { OTPlessResponse } from "otpless-headless-js";
 
@@ -16,7 +14,8 @@ import {
   type SignInEvent,
 } from "../src/compat.js";
 import { OtplessError, type ErrorKind, type ErrorPayload, type Session, type SessionStatus } from "../src/index.js";
-import { closePage, openPage, settled, type Page } from "./support/page.js";
+import { collectGarbage } from "./support/garbage.js";
+import { closePage, openPage, type Page } from "./support/page.js";
 import { CANARY, offline, session } from "./support/values.js";
 
 const GET = "plugin:otpless|get_session";
@@ -297,10 +296,7 @@ test("captureSignIn neither writes an event anywhere nor keeps it", async () => 
   })();
   assert.equal(page.count(START), 1);
   page.calls.length = 0;
-  setFlagsFromString("--expose-gc");
-  const collectGarbage = runInNewContext("gc") as () => void;
-  await settled();
-  collectGarbage();
+  await collectGarbage();
   assert.deepEqual(
     kept.map((ref) => ref.deref()),
     [undefined, undefined, undefined],

@@ -14,7 +14,7 @@ const entries: Record<string, string[]> = {
   index: TAURI,
   react: [...TAURI, "react"],
   vue: [...TAURI, "vue"],
-  svelte: TAURI,
+  svelte: [...TAURI, "svelte/store"],
   compat: ["@tauri-apps/api/core"],
 };
 
@@ -71,7 +71,7 @@ const uses: [entry: string, name: string, others: string[]][] = [
 for (const [entry, name, others] of uses) {
   test(`a bundle with ${name} of ${entry} alone has nothing else of this package in it`, async () => {
     const text = await bundle(`import { ${name} } from "tauri-plugin-otpless-api/${entry}"; alert(${name});`, {
-      external: ["react", "vue"],
+      external: ["react", "vue", "svelte"],
     });
     assert.match(text, /session-changed|start_session/);
     for (const absent of others) {

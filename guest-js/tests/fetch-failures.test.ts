@@ -114,10 +114,10 @@ for (const command of ["fetch", "fetch_write", "fetch_send"]) {
     abort.abort();
     assert.equal(((await outcome) as Error).name, "AbortError");
     // The core's own answer comes when nobody waits for it any more: with `fetch` it is the number to give up.
-    answer.open(command === "fetch" ? 7 : {});
+    answer.open(command === "fetch" ? core.call : {});
     await settled();
     const cancelled = core.steps.filter(([name]) => name === "fetch_cancel");
-    assert.deepEqual(cancelled, [["fetch_cancel", { call: 7 }]]);
+    assert.deepEqual(cancelled, [["fetch_cancel", { call: core.call }]]);
   });
 }
 
@@ -137,7 +137,7 @@ for (const command of ["fetch", "fetch_write", "fetch_send"]) {
     const reason = new Error("enough");
     abort.abort(reason);
     assert.equal(await outcome, reason);
-    answer.open(command === "fetch" ? 7 : {});
+    answer.open(command === "fetch" ? core.call : {});
     await settled();
     assert.deepEqual(cancelled, [reason]);
     assert.equal(core.ends, 0);
@@ -193,7 +193,7 @@ test("an abort while the answer is being read is an error of the stream and give
   const reason = new Error("enough");
   abort.abort(reason);
   await assert.rejects(reading, reason);
-  assert.deepEqual(core.steps.at(-1), ["fetch_cancel", { call: 7 }]);
+  assert.deepEqual(core.steps.at(-1), ["fetch_cancel", { call: core.call }]);
   late.open("too late");
   await settled();
   await assert.rejects(reader.read(), reason);
@@ -213,7 +213,7 @@ test("a page that cancels the body gives the call up", async () => {
   const core = backend({ pieces: ["first"] });
   const response = await fetch(URL_OF_ORDERS);
   await response.body!.cancel();
-  assert.deepEqual(core.steps.at(-1), ["fetch_cancel", { call: 7 }]);
+  assert.deepEqual(core.steps.at(-1), ["fetch_cancel", { call: core.call }]);
   assert.equal(core.page.count("plugin:otpless|fetch_cancel"), 1);
 });
 
@@ -264,7 +264,7 @@ test("a core that wants no more of a stream because it has its answer lets go of
 });
 
 for (const [what, head] of [
-  ["without a body", { status: 204, hasBody: false }],
+  ["without a body", { status: 204, body: "none" }],
   ["that has been read", {}],
 ] as const) {
   test(`a stream goes on after an answer ${what}, to its end`, async () => {
@@ -297,7 +297,7 @@ for (const [what, head] of [
 }
 
 test("an abort after the answer still breaks a stream off that is being written", async () => {
-  const core = backend({ head: { status: 204, hasBody: false } });
+  const core = backend({ head: { status: 204, body: "none" } });
   const cancelled: unknown[] = [];
   const body = new ReadableStream<Uint8Array>({ cancel: (reason) => void cancelled.push(reason) });
   const abort = new AbortController();
@@ -307,5 +307,5 @@ test("an abort after the answer still breaks a stream off that is being written"
   await settled();
   assert.deepEqual(cancelled, [reason]);
   assert.equal(core.ends, 0);
-  assert.deepEqual(core.steps.at(-1), ["fetch_cancel", { call: 7 }]);
+  assert.deepEqual(core.steps.at(-1), ["fetch_cancel", { call: core.call }]);
 });

@@ -9,6 +9,12 @@ import ts from "typescript";
 import { root } from "./support/bundle.js";
 import { options, problems } from "./support/types.js";
 
+test("the package carries the project's licences, word for word", async () => {
+  for (const name of ["LICENSE-APACHE", "LICENSE-MIT"]) {
+    assert.equal(await readFile(join(root, name), "utf8"), await readFile(join(root, "..", name), "utf8"));
+  }
+});
+
 /** What the examples take from the page around them. */
 const SURROUNDINGS = "declare const OTPless: new (callback: (event: any) => void) => object;";
 

@@ -157,6 +157,18 @@ test("Svelte's own functions take it for a readable store", async () => {
   assert.deepEqual(seen, [false, true, false]);
 });
 
+test("what is derived twice is never seen with one half of a change", async () => {
+  const core = new ChangingCore("signedOut");
+  openDocument(core.answer);
+  const status = derived(sessionState, (state) => state.status);
+  const isSignedIn = derived(sessionState, (state) => state.isSignedIn);
+  const seen: string[] = [];
+  stops.push(derived([status, isSignedIn], (both) => both.join(" ")).subscribe((both) => seen.push(both)));
+  await settled();
+  await core.change("active");
+  assert.deepEqual(seen, ["restoring false", "signedOut false", "active true"]);
+});
+
 test("an older answer does not overwrite a newer one", async () => {
   const answers = [session(5), session(4), session(6)];
   openDocument(() => answers.shift());

@@ -49,8 +49,8 @@ pub struct Head {
     pub url: String,
     /// Whether that is another than the one that was asked.
     pub redirected: bool,
-    /// Whether there is a body to read, which may be an empty one.
-    pub has_body: bool,
+    /// Whether there is a body, and whether there is anything to be read of it.
+    pub body: AnswerBody,
 }
 
 /// What sort of answer; `Response.type`.
@@ -62,6 +62,19 @@ pub enum Kind {
     Basic,
     /// A redirect that the page did not want followed. As the standard has it, the page learns that it is one, no more.
     OpaqueRedirect,
+}
+
+/// The body of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum AnswerBody {
+    /// Answers to HEAD, with the status 204, 205 or 304, and opaque redirects have none.
+    None,
+    /// One that is known to have no bytes. The call is over.
+    Empty,
+    /// One that is to be read, until a piece has no bytes. The call lasts until then.
+    Stream,
 }
 
 /// A call under way.
@@ -187,7 +200,13 @@ impl<'a> Exchange<'a> {
                 format!("your backend answered with the status {}, which no answer has", status.as_u16()),
             ));
         }
-        let has_body = hop.method != Method::HEAD && !matches!(status.as_u16(), 204 | 205 | 304);
+        let body = if hop.method == Method::HEAD || matches!(status.as_u16(), 204 | 205 | 304) {
+            AnswerBody::None
+        } else if response.content_length() == Some(0) {
+            AnswerBody::Empty
+        } else {
+            AnswerBody::Stream
+        };
         let head = Head {
             kind: Kind::Basic,
             status: status.as_u16(),
@@ -201,9 +220,9 @@ impl<'a> Exchange<'a> {
             headers: headers::for_page(response.headers(), &self.secrets),
             url: hop.url.as_str().to_owned(),
             redirected,
-            has_body,
+            body,
         };
-        Ok((head, has_body.then_some(response)))
+        Ok((head, (body == AnswerBody::Stream).then_some(response)))
     }
 }
 
@@ -215,7 +234,7 @@ fn opaque(hop: &Hop, redirected: bool) -> Head {
         headers: Vec::new(),
         url: hop.url.as_str().to_owned(),
         redirected,
-        has_body: false,
+        body: AnswerBody::None,
     }
 }
 

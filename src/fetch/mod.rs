@@ -38,7 +38,7 @@ mod upload;
 pub use ask::Ask;
 pub use attach::{Attach, CookieValue};
 pub use desk::{Desk, IDLE, MAX_OPEN, MAX_UNDER_WAY, Owner, SPARED};
-pub use exchange::{Head, Kind};
+pub use exchange::{AnswerBody, Head, Kind};
 #[cfg(feature = "middleware")]
 pub use middleware::SessionMiddleware;
 pub use scope::{Entry, Scope};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tauri_plugin_otpless::{
     Error, Result, SessionManager,
-    engine::{Ask, Desk, Entry, Head, HttpClient, Owner, Scope},
+    engine::{AnswerBody, Ask, Desk, Entry, Head, HttpClient, Owner, Scope},
 };
 
 use crate::support::App;
@@ -90,7 +90,7 @@ impl Page {
 
     async fn answer(&self, call: u64) -> Result<Answer> {
         let head = self.send(call).await?;
-        let body = if head.has_body { self.rest(call).await? } else { Vec::new() };
+        let body = if head.body == AnswerBody::Stream { self.rest(call).await? } else { Vec::new() };
         Ok(Answer { head, body })
     }
 

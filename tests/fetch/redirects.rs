@@ -110,7 +110,7 @@ async fn a_page_may_want_redirects_to_be_an_error_or_to_see_that_there_is_one() 
     assert_eq!(
         head,
         json!({"type": "opaqueredirect", "status": 0, "statusText": "", "headers": [], "url": url,
-               "redirected": false, "hasBody": false})
+               "redirected": false, "body": "none"})
     );
     for redirect in ["error", "manual"] {
         let answer =

@@ -8,7 +8,7 @@ use otpless_test_kit::{
     log::{catch_everything, caught},
 };
 use serde_json::json;
-use tauri_plugin_otpless::{Attach, CookieValue};
+use tauri_plugin_otpless::{Attach, CookieValue, engine::AnswerBody};
 
 use super::{EVERYWHERE, Page, kind};
 use crate::support::{Backend, Device};
@@ -244,16 +244,17 @@ async fn an_answer_without_a_body_has_none_and_a_status_that_is_none_is_an_error
     let (app, _) = device.signed_in().await;
     let backend = Backend::start().await;
     let page = Page::new(&app, EVERYWHERE);
-    for (method, status, has_body) in [
-        ("GET", 204, false),
-        ("GET", 205, false),
-        ("GET", 304, false),
-        ("HEAD", 200, false),
-        ("GET", 599, true),
+    for (method, status, path, body) in [
+        ("GET", 204, "status", AnswerBody::None),
+        ("GET", 205, "status", AnswerBody::None),
+        ("GET", 304, "status", AnswerBody::None),
+        ("HEAD", 200, "status", AnswerBody::None),
+        ("POST", 201, "empty", AnswerBody::Empty),
+        ("GET", 599, "status", AnswerBody::Stream),
     ] {
-        let request = json!({"method": method, "url": backend.url(&format!("/status/{status}"))});
+        let request = json!({"method": method, "url": backend.url(&format!("/{path}/{status}"))});
         let answer = page.fetch(request).await.expect("an answer");
-        assert_eq!((answer.head.status, answer.head.has_body), (status, has_body), "{method} {status}");
+        assert_eq!((answer.head.status, answer.head.body), (status, body), "{method} {status}");
     }
     let error = page.get(&backend.url("/status/600")).await.unwrap_err();
     assert_eq!(kind(&error), "server");

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use bytes::Bytes;
 use serde_json::json;
-use tauri_plugin_otpless::ErrorKind;
+use tauri_plugin_otpless::{ErrorKind, engine::AnswerBody};
 use tokio::time::timeout;
 
 use super::{EVERYWHERE, Page, kind};
@@ -23,7 +23,7 @@ async fn an_answer_is_read_while_its_end_has_not_been_sent() {
     let stream = backend.stream();
     let call = page.open(json!({"url": backend.url("/stream")})).unwrap();
     let head = timeout(PATIENCE, page.send(call)).await.expect("the head comes first").expect("an answer");
-    assert_eq!((head.status, head.has_body), (200, true));
+    assert_eq!((head.status, head.body), (200, AnswerBody::Stream));
     for text in ["one", "two"] {
         stream.send(piece(text)).await.expect("the backend sends");
         let read = timeout(PATIENCE, page.read(call)).await.expect("a piece comes when it is there");

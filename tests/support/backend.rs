@@ -206,6 +206,7 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request<Body>) -> Resp
         ["", "gate", "guarded"] | ["", "guarded"] if lock(&inner.refused).contains(&authorization) => {
             builder.status(StatusCode::UNAUTHORIZED).body(Body::from("who are you?"))
         }
+        ["", "empty", status] => builder.status(status).body(Body::empty()),
         ["", "status", status] => builder.status(status).body(Body::from("some body")),
         ["", "stream"] => {
             let pieces = lock(&inner.stream).take().expect("the test has made a stream");

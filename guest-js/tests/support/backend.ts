@@ -3,12 +3,17 @@ import { openPage, type Gate, type Page } from "./page.js";
 /** Where the backend is. */
 export const URL_OF_ORDERS = "https://api.example.com/orders";
 
+/** The next call's number, so that what a page of an earlier test forgot is not taken for this one's. */
+let next = 1;
+
 /** What the core is told and asked, without the plugin's name. */
 export type Step = [command: string, args: unknown];
 
 /** A core with a backend behind it: what it answers to each command. */
 export interface Backend {
   page: Page;
+  /** The number of its first call. */
+  call: number;
   steps: Step[];
   /** The bodies that were written, put together. */
   written: string;
@@ -25,6 +30,7 @@ export interface Backend {
 export function backend(changes: Partial<Backend> = {}): Backend {
   const made: Backend = {
     page: undefined as unknown as Page,
+    call: next,
     steps: [],
     written: "",
     ends: 0,
@@ -35,12 +41,13 @@ export function backend(changes: Partial<Backend> = {}): Backend {
   };
   made.page = openPage(async (name, args) => {
     const command = name.replace("plugin:otpless|", "");
+    if (command === "fetch_cancel" && (args as { call: number }).call < made.call) return null;
     made.steps.push([command, args]);
     const answer = made.answers[command];
     if (answer) return answer(args);
     switch (command) {
       case "fetch":
-        return 7;
+        return next++;
       case "fetch_write": {
         const piece = args as Uint8Array;
         made.written += new TextDecoder().decode(piece);
@@ -55,7 +62,7 @@ export function backend(changes: Partial<Backend> = {}): Backend {
           headers: [["content-type", "text/plain"]],
           url: URL_OF_ORDERS,
           redirected: false,
-          hasBody: true,
+          body: "stream",
           ...made.head,
         };
       case "fetch_read": {

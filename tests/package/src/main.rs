@@ -7,7 +7,9 @@ use tauri::{AppHandle, command};
 fn report(app: AppHandle, told: Value) {
     println!("the page was told: {told}");
     let good = told["session"]["status"] == "signedOut"
-        && told["store"] == "signedOut"
+        && told["svelte"] == "signedOut"
+        && told["vue"] == "signedOut"
+        && told["react"] == "signedOut"
         && told["compat"]["success"] == false
         && told["token"] == "notPermitted"
         && told["fetch"] == "notSignedIn"

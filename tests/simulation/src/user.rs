@@ -480,15 +480,16 @@ impl Device {
         }
     }
 
-    /// Every wait is over: a token that could not be renewed has been.
-    async fn nobody_waits_any_more(&self) {
+    /// Who looks now and finds a session without a token that is good.
+    async fn stale_processes(&self) -> Vec<String> {
+        let mut stale = Vec::new();
         for app in self.apps.iter().flatten().filter(|app| !app.process.is_frozen()) {
             let looked = app.does(|manager| async move { manager.session().await });
             if looked.done().await.is_some_and(|session| session.status == SessionStatus::Stale) {
-                let what = format!("{} is still Stale, although all is well for long", app.process.name());
-                self.world.oracle().violated(&self.world, what);
+                stale.push(app.process.name().to_owned());
             }
         }
+        stale
     }
 
     /// Nothing is wrong any more. After a while whoever is signed in must be active, and what is over must be over for
@@ -510,8 +511,13 @@ impl Device {
             self.ensure_running(0);
         }
         let violations = world.oracle().violations.len();
+        // Who is signed out learns of another process's sign-in by looking, and has to fetch the keys then.
+        self.stale_processes().await;
+        tokio::time::sleep(MINUTE).await;
         self.look(0).await;
-        self.nobody_waits_any_more().await;
+        for process in self.stale_processes().await {
+            world.oracle().violated(&world, format!("{process} is still Stale, although all is well for long"));
+        }
         self.everything_is_stored().await;
         // Everything is stored by now, and what others have left behind is read at a start.
         for app in &mut self.apps {

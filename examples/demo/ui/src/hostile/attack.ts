@@ -340,8 +340,8 @@ async function abuseFetch({ own, other }: Backends): Promise<Outcome[]> {
   const open = (request: object): Promise<unknown> => invoke("fetch", { request });
   const whole = async (request: object): Promise<unknown> => {
     const call = await open(request);
-    const head = (await invoke("fetch_send", { call })) as { hasBody: boolean };
-    return { head, body: head.hasBody ? legible(await invoke("fetch_read", { call })) : "" };
+    const head = (await invoke("fetch_send", { call })) as { body: string };
+    return { head, body: head.body === "stream" ? legible(await invoke("fetch_read", { call })) : "" };
   };
   const outcomes: Outcome[] = [];
   const tries: [string, object][] = [
