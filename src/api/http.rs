@@ -69,6 +69,12 @@ impl HttpClient {
             .redirect(redirect::Policy::none())
             // A lost connection must not be tried again silently: the first try may have spent the refresh token.
             .retry(reqwest::retry::never())
+            // Whatever other crates of the app have turned on: here it would leave tokens in buffers that nobody wipes, and
+            // answers to the page are unpacked where they are read.
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
             // No timeout for the whole call here: see `bounded`.
             .connect_timeout(CONNECT_TIMEOUT)
             .user_agent(concat!("tauri-plugin-otpless/", env!("CARGO_PKG_VERSION"))))

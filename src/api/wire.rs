@@ -265,8 +265,13 @@ fn classify(response: &Response, from: Answerer) -> ApiError {
 
 /// The wait that an answer asks for, as far as it is believed.
 fn wait(response: &Response, code: Option<&str>) -> Option<Duration> {
-    let most = if code.is_some() { MAX_RETRY_AFTER } else { MAX_ANONYMOUS_RETRY_AFTER };
+    let most = if code.is_some_and(is_otpless) { MAX_RETRY_AFTER } else { MAX_ANONYMOUS_RETRY_AFTER };
     response.retry_after.map(|wait| wait.min(most))
+}
+
+/// Whether a code is one of OTPless's: 7 and three digits, or the 401 of its own.
+fn is_otpless(code: &str) -> bool {
+    code == "401" || (code.len() == 4 && code.starts_with('7') && code.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Codes are shown to people, so only what looks like one is passed on.

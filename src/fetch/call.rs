@@ -1,19 +1,16 @@
 //! One call that is not over: what its page does with it, a piece at a time.
 
 use std::{
-    fmt,
-    future::poll_fn,
-    mem,
+    fmt, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::Poll,
     time::Duration,
 };
 
 use bytes::Bytes;
-use reqwest::Response;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
+    answer::Answer,
     ask::Ask,
     desk::{Owner, Shares},
     exchange::{Exchange, Head},
@@ -25,9 +22,6 @@ use crate::{
     api::http::HttpClient,
     error::{Error, ErrorKind, Result},
 };
-
-/// As much of an answer as is handed over at a time, if it is there already: IPC costs more per piece than per byte.
-const READ_AT_ONCE: usize = 256 * 1024;
 
 /// A call between being asked for and being over.
 pub(crate) struct Call {
@@ -156,14 +150,14 @@ impl Call {
             biased;
             () = self.ended() => return Err(ended()),
             outcome = async {
-                let _place = self.shares.under_way.take(1).await;
+                let place = self.shares.under_way.take(1).await;
                 self.under_way.send_replace(true);
-                Exchange::new(manager, http, scope, ask.redirect, source, session).run(ask).await
+                Exchange::new(manager, http, scope, ask.redirect, source, session, place).run(ask).await
             } => outcome,
         };
-        let (head, response) = outcome?;
-        if let Some(response) = response {
-            *stage = Stage::Answered(Box::new(Answer { response, then: None }));
+        let (head, answer) = outcome?;
+        if let Some(answer) = answer {
+            *stage = Stage::Answered(Box::new(answer));
         }
         Ok(head)
     }
@@ -256,56 +250,6 @@ impl Drop for Touched<'_> {
     }
 }
 
-/// An answer's body.
-struct Answer {
-    response: Response,
-    /// What was there already when the last piece was handed over, and did not belong to it: its end, or why it broke off. It
-    /// is not said a second time.
-    then: Option<reqwest::Result<Option<Bytes>>>,
-}
-
-impl Answer {
-    async fn chunk(&mut self) -> reqwest::Result<Option<Bytes>> {
-        match self.then.take() {
-            Some(outcome) => outcome,
-            None => self.response.chunk().await,
-        }
-    }
-
-    /// Waits for one piece and takes along what else is there.
-    async fn next_piece(&mut self) -> Result<Vec<u8>> {
-        let mut piece = Vec::new();
-        while piece.is_empty() {
-            match self.chunk().await.map_err(|_| broken_off())? {
-                Some(chunk) => piece.extend_from_slice(&chunk),
-                None => return Ok(piece),
-            }
-        }
-        while piece.len() < READ_AT_ONCE {
-            // Nothing is lost with a `chunk` that is dropped while there is none.
-            let there = poll_fn(|cx| Poll::Ready(std::pin::pin!(self.response.chunk()).poll(cx)));
-            match there.await {
-                Poll::Ready(Ok(Some(chunk))) => piece.extend_from_slice(&chunk),
-                Poll::Ready(over) => {
-                    self.then = Some(over);
-                    break;
-                }
-                Poll::Pending => break,
-            }
-        }
-        Ok(piece)
-    }
-}
-
-fn broken_off() -> Error {
-    Error::new(
-        ErrorKind::Network,
-        "the connection was lost before the answer was complete; what has been read so far is all there is. The session \
-         is kept",
-    )
-    .with_code("9101")
-}
-
 fn one_at_a_time(what: &str) -> Error {
     Error::invalid_argument(format!("a call is {what} one step at a time: wait for the one before"))
 }
@@ -316,73 +260,4 @@ fn ended() -> Error {
         ErrorKind::Network,
         "the call was given up: it was cancelled, its page went away, or nobody touched it for five minutes",
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        collections::VecDeque,
-        io,
-        pin::Pin,
-        task::{Context, Poll},
-    };
-
-    use http_body::{Body, Frame};
-
-    use super::*;
-
-    /// A body all of which is there at once. After an error it says that it is over, as those of real connections do.
-    struct There(VecDeque<io::Result<Bytes>>);
-
-    impl Body for There {
-        type Data = Bytes;
-        type Error = io::Error;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-            Poll::Ready(self.0.pop_front().map(|piece| piece.map(Frame::data)))
-        }
-    }
-
-    fn answer(pieces: impl IntoIterator<Item = io::Result<Bytes>>) -> Answer {
-        let body = reqwest::Body::wrap(There(pieces.into_iter().collect()));
-        Answer { response: http::Response::new(body).into(), then: None }
-    }
-
-    fn piece(bytes: &'static [u8]) -> io::Result<Bytes> {
-        Ok(Bytes::from_static(bytes))
-    }
-
-    #[tokio::test]
-    async fn what_is_there_is_handed_over_together_and_an_empty_piece_is_not_the_end() {
-        let mut answer = answer([piece(b""), piece(b"one "), piece(b""), piece(b"two")]);
-        assert_eq!(answer.next_piece().await.unwrap(), b"one two");
-        assert!(answer.next_piece().await.unwrap().is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_is_lost_right_after_a_piece_is_not_an_end() {
-        let mut answer = answer([piece(b"half of "), piece(b"it"), Err(io::Error::other("on purpose"))]);
-        assert_eq!(answer.next_piece().await.unwrap(), b"half of it");
-        assert_eq!(answer.next_piece().await.unwrap_err().code(), Some("9101"));
-    }
-
-    #[tokio::test]
-    async fn a_piece_is_not_much_larger_than_it_should_be() {
-        const CHUNK: &[u8] = &[7; 100 * 1024];
-        let mut answer = answer((0..10).map(|_| piece(CHUNK)));
-        let (mut pieces, mut bytes) = (0, 0);
-        loop {
-            let piece = answer.next_piece().await.unwrap();
-            if piece.is_empty() {
-                break;
-            }
-            assert!(piece.len() < READ_AT_ONCE + CHUNK.len(), "{}", piece.len());
-            pieces += 1;
-            bytes += piece.len();
-        }
-        assert_eq!((pieces, bytes), (4, 10 * CHUNK.len()));
-    }
 }

@@ -31,8 +31,8 @@ use crate::{
 /// enough for the system's open sockets (1,024 on many).
 pub const MAX_OPEN: usize = 256;
 
-/// Requests that wait for their answer at a time, half of them one page's; others wait their turn. A browser has six for a
-/// host.
+/// Requests at a time that wait for their answer or of which some is still to be sent, half of them one page's; others wait
+/// their turn. A browser has six for a host.
 pub const MAX_UNDER_WAY: usize = 32;
 
 /// A call that its page neither uses nor waits on is dropped after this, and its connection with it.
@@ -79,11 +79,17 @@ pub(crate) struct Shares {
     pub(crate) bodies: Share,
 }
 
+impl Shares {
+    fn are_whole(&self) -> bool {
+        self.under_way.is_whole() && self.bodies.is_whole()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Calls {
     open: BTreeMap<u64, Arc<Call>>,
-    /// Of the pages that have calls.
-    shares: HashMap<Owner, Weak<Shares>>,
+    /// Of the pages that have calls, or have had one of which some is still being sent.
+    shares: HashMap<Owner, Arc<Shares>>,
     /// Whether somebody looks for idle ones.
     swept: bool,
 }
@@ -213,13 +219,13 @@ impl Inner {
     }
 
     fn shares(&self, calls: &mut Calls, owner: &Owner) -> Arc<Shares> {
-        if let Some(shares) = calls.shares.get(owner).and_then(Weak::upgrade) {
-            return shares;
+        if let Some(shares) = calls.shares.get(owner) {
+            return shares.clone();
         }
-        calls.shares.retain(|_, shares| shares.strong_count() > 0);
+        calls.shares.retain(|_, shares| Arc::strong_count(shares) > 1 || !shares.are_whole());
         let shares = Shares { under_way: self.under_way.share(), bodies: self.bodies.share() };
         let shares = Arc::new(shares);
-        calls.shares.insert(owner.clone(), Arc::downgrade(&shares));
+        calls.shares.insert(owner.clone(), shares.clone());
         shares
     }
 }

@@ -1,6 +1,6 @@
 //! One call on the network: the session attached, a 401 answered with a renewal, redirects followed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use reqwest::{
     Method, Response, StatusCode, Version,
@@ -10,11 +10,13 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
+    answer::{Answer, Coding, UNPACKED},
     ask::{Ask, BodyKind, Redirect},
     attach::Secrets,
     headers,
     redirect::{self, Hop, MAX_REDIRECTS},
     scope::Scope,
+    share::Taken,
     upload::{Progress, Source},
 };
 use crate::{
@@ -85,6 +87,8 @@ pub(crate) struct Exchange<'a> {
     scope: Scope,
     redirect: Redirect,
     source: Source,
+    /// Among the requests under way, until there is an answer and nothing of the body is being sent any more.
+    place: Arc<Taken>,
     /// Whose call it is: the session there was when it was asked for, if there was one …
     asked_in: Option<u64>,
     /// … and what the first request carried.
@@ -101,18 +105,19 @@ impl<'a> Exchange<'a> {
         redirect: Redirect,
         source: Source,
         asked_in: Option<u64>,
+        place: Taken,
     ) -> Self {
-        let secrets = Secrets::default();
-        Self { manager, http, scope, redirect, source, asked_in, session: None, secrets, retried: false }
+        let (place, secrets) = (Arc::new(place), Secrets::default());
+        Self { manager, http, scope, redirect, source, place, asked_in, session: None, secrets, retried: false }
     }
 
-    /// The answer, with the response whose body is still to be read if there is one.
+    /// The answer, with its body if there is one to be read.
     ///
     /// # Errors
     ///
     /// `NotSignedIn` before anything is sent, `SessionChanged` between two requests of the call, `Network` without an
     /// answer, `NotPermitted` and `Server` for redirects that cannot be followed.
-    pub(crate) async fn run(mut self, ask: Ask) -> Result<(Head, Option<Response>)> {
+    pub(crate) async fn run(mut self, ask: Ask) -> Result<(Head, Option<Answer>)> {
         let Ask { method, url, headers, body, .. } = ask;
         let mut hop = Hop { method, url, headers, body, with_session: true };
         for redirects in 0..=MAX_REDIRECTS {
@@ -174,13 +179,14 @@ impl<'a> Exchange<'a> {
         if let Some(credential) = credential {
             self.manager.attach().put(credential, request.headers_mut(), &mut self.secrets)?;
         }
-        if request.headers().contains_key(RANGE) {
-            // A part of something packed cannot be unpacked; the fetch standard asks for it.
-            request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        }
+        // A part of something packed cannot be unpacked (the fetch standard asks for it), and HEAD asks for the length of what
+        // a page would get.
+        let plain = request.headers().contains_key(RANGE) || hop.method == Method::HEAD;
+        let accepted = if plain { "identity" } else { UNPACKED };
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(accepted));
         let progress = Progress::new();
         if hop.body != BodyKind::None {
-            *request.body_mut() = self.source.body(&progress);
+            *request.body_mut() = self.source.body(&progress, &self.place);
         } else if matches!(hop.method, Method::POST | Method::PUT) {
             // Some servers answer 411 otherwise; the fetch standard asks for it.
             request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -191,7 +197,7 @@ impl<'a> Exchange<'a> {
             .map_err(|error| unanswered(why_unreachable(&error)))
     }
 
-    fn head(&self, hop: &Hop, redirected: bool, response: Response) -> Result<(Head, Option<Response>)> {
+    fn head(&self, hop: &Hop, redirected: bool, response: Response) -> Result<(Head, Option<Answer>)> {
         let status = response.status();
         // Fetch makes no Response of any other.
         if !(200..=599).contains(&status.as_u16()) {
@@ -207,6 +213,7 @@ impl<'a> Exchange<'a> {
         } else {
             AnswerBody::Stream
         };
+        let coding = if body == AnswerBody::Stream { Coding::of(response.headers()) } else { None };
         let head = Head {
             kind: Kind::Basic,
             status: status.as_u16(),
@@ -217,12 +224,12 @@ impl<'a> Exchange<'a> {
                 }
                 _ => "",
             },
-            headers: headers::for_page(response.headers(), &self.secrets),
+            headers: headers::for_page(response.headers(), &self.secrets, coding.is_some()),
             url: hop.url.as_str().to_owned(),
             redirected,
             body,
         };
-        Ok((head, (body == AnswerBody::Stream).then_some(response)))
+        Ok((head, (body == AnswerBody::Stream).then(|| Answer::new(response, coding))))
     }
 }
 

@@ -44,8 +44,9 @@ const FORBIDDEN: [&str; 25] = [
 
 /// What a proxy in front of a server says of a request, to servers that heed it: another URL than the one in the scope,
 /// another host, another sender. Those of [`FORWARDED`] begin so.
-const A_PROXYS: [&str; 9] = [
+const A_PROXYS: [&str; 12] = [
     "cf-connecting-ip",
+    "client-ip",
     "forwarded",
     "true-client-ip",
     "x-client-ip",
@@ -53,9 +54,11 @@ const A_PROXYS: [&str; 9] = [
     "x-host",
     "x-http-host-override",
     "x-real-ip",
+    "x-remote-addr",
+    "x-remote-user",
     "x-rewrite-url",
 ];
-const FORWARDED: [&str; 2] = ["x-forwarded-", "x-original-"];
+const FORWARDED: [&str; 3] = ["x-envoy-", "x-forwarded-", "x-original-"];
 
 /// Headers that make another method of a request, to servers that heed them.
 const METHOD_OVERRIDES: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
@@ -73,6 +76,9 @@ const HIDDEN: [&str; 10] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+/// What is said of an answer as it came and is not true of what the page gets, if it was unpacked here.
+const OF_WHAT_IS_PACKED: [&str; 2] = ["content-encoding", "content-length"];
 
 /// The headers of a page's request, or what is wrong with them.
 ///
@@ -146,7 +152,7 @@ fn value_of(name: &HeaderName, value: &str) -> Result<HeaderValue> {
 ///
 /// Hidden are those of [`HIDDEN`], those that the answer itself says are about the connection, and any with a secret in
 /// it: some backends answer with the request's own headers.
-pub(crate) fn for_page(headers: &HeaderMap, secrets: &Secrets) -> Vec<(String, String)> {
+pub(crate) fn for_page(headers: &HeaderMap, secrets: &Secrets, unpacked: bool) -> Vec<(String, String)> {
     let of_connection: Vec<String> = headers
         .get_all(CONNECTION)
         .iter()
@@ -158,6 +164,7 @@ pub(crate) fn for_page(headers: &HeaderMap, secrets: &Secrets) -> Vec<(String, S
         .iter()
         .filter(|(name, value)| {
             !HIDDEN.contains(&name.as_str())
+                && !(unpacked && OF_WHAT_IS_PACKED.contains(&name.as_str()))
                 && !of_connection.iter().any(|hidden| hidden == name.as_str())
                 && !secrets.are_in(value.as_bytes())
         })
@@ -284,7 +291,7 @@ mod tests {
             );
         }
         headers.insert("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
-        let mut shown = for_page(&headers, &secrets);
+        let mut shown = for_page(&headers, &secrets, false);
         shown.sort();
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(

@@ -15,12 +15,13 @@
 //!    session goes no further than the origin it was meant for.
 //! 5. **Answered** (`headers`). Cookies, what belongs to the connection, and whatever has the attached secret in it do not
 //!    reach the page.
-//! 6. **Read** (`call`). A piece when the page asks for one, so a slow page slows the server down. Then the call is over;
+//! 6. **Read** (`answer`). Unpacked, a piece when the page asks for one, so a slow page slows the server down. Then the call is over;
 //!    so it is when it is cancelled, when its page goes away, and when nobody touches it for five minutes.
 //!
 //! Rust code has the same through [`SessionManager::authorize`](crate::SessionManager::authorize) (`authorize`) and, with
 //! the feature `middleware`, a middleware for reqwest (`middleware`). Nothing here knows of Tauri; `fetch_commands` does.
 
+mod answer;
 mod ask;
 mod attach;
 mod authorize;

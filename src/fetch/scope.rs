@@ -79,9 +79,10 @@ impl Scope {
         let any = |entries: &[Arc<Entry>], url: &Url| -> Result<bool> {
             entries.iter().try_fold(false, |found, entry| Ok(entry.matches(url)? || found))
         };
-        let plain = plainly_spelt(url);
-        let denied = any(&self.deny, url)? | any(&self.deny, &plain)?;
-        if any(&self.allow, url)? & any(&self.allow, &plain)? & !denied {
+        let (plain, (joined, leads_elsewhere)) = (plainly_spelt(url), joined(url));
+        let denied = any(&self.deny, url)? | any(&self.deny, &plain)? | any(&self.deny, &joined)?;
+        let allowed = any(&self.allow, url)? & any(&self.allow, &plain)?;
+        if allowed & !denied & (!leads_elsewhere || any(&self.allow, &joined)?) {
             return Ok(());
         }
         Err(Error::new(
@@ -108,6 +109,20 @@ fn plainly_spelt(url: &Url) -> Url {
         let _ = plain.set_host(Some(host));
     }
     plain
+}
+
+/// `url` as servers read it that take an escaped slash for one before they follow `..`, and several slashes for one (nginx does
+/// both unless told otherwise); and whether there are steps like `..` in it that only they follow. A slash that is escaped
+/// because it stands in a name is another matter: whoever allows `/projects/*` means `/projects/a%2Fb` too.
+fn joined(url: &Url) -> (Url, bool) {
+    let plain = plainly_spelt(url);
+    let path = plain.path().replace("%2F", "/").replace("%2f", "/").replace("%5C", "/").replace("%5c", "/");
+    let leads_elsewhere = path.split('/').any(|step| matches!(step, "." | ".."));
+    let steps: Vec<&str> = path.split('/').filter(|step| !step.is_empty()).collect();
+    let end = if path.ends_with('/') && !steps.is_empty() { "/" } else { "" };
+    let mut joined = plain;
+    joined.set_path(&format!("/{}{end}", steps.join("/")));
+    (joined, leads_elsewhere)
 }
 
 /// With what RFC 3986 §2.3 calls unreserved as it is.
@@ -194,6 +209,18 @@ mod tests {
         assert!(!allows(&scope, "https://api.example.com/%61%64min%2Fx/../admin/%"));
         assert!(allows(&scope, "https://api.example.com/%c3%a9/100%"));
         assert!(!allows(&scope, "https://api.example.com./admin/users"), "by its other name");
+        for spelling in [
+            "//admin/users",
+            "/orders/..%2Fadmin/users",
+            "/orders%2f..%2fadmin%2fusers",
+            "/orders/%2e%2E%2Fadmin/users",
+            "/orders%5C..%5cadmin/users",
+            "/%2Fadmin/users",
+            "/admin%2Fusers",
+            "/./%2F/%61dmin//users",
+        ] {
+            assert!(!allows(&scope, &format!("https://api.example.com{spelling}")), "{spelling}");
+        }
         let scope = self::scope(
             &[json!("https://api.example.com/*")],
             &[json!("https://api.example.com/*\\?*admin=*")],
@@ -228,6 +255,17 @@ mod tests {
         assert!(allows(&scope, "https://api.example.com/status"));
         assert!(allows(&scope, "https://api.example.com/status?verbose"));
         assert!(!allows(&scope, "https://api.example.com/status/all"));
+    }
+
+    #[test]
+    fn no_spelling_of_a_path_leaves_what_is_allowed() {
+        let scope = scope(&[json!("https://api.example.com/v1/*"), json!("https://api.example.com/p/:id/x")], &[]);
+        for good in ["/v1/a", "/v1/a%2Fb", "/v1//a", "/v1/a/../b", "/v1/a%2F..%2Fb", "/p/1/x"] {
+            assert!(allows(&scope, &format!("https://api.example.com{good}")), "{good}");
+        }
+        for bad in ["/v1/..%2Fadmin", "/v1/a/..%2f..%2Fadmin", "/v1/%2e%2e%5Cadmin", "/v1/../admin", "/p/..%2F..%2Fadmin/x"] {
+            assert!(!allows(&scope, &format!("https://api.example.com{bad}")), "{bad}");
+        }
     }
 
     #[test]

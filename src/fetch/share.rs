@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// One page has at most this part of what all of them have together: whatever is wrong with it, the others go on.
+/// One page has at most this part of what all of them have together: whatever is wrong with one, the others go on.
 pub const PAGES_SHARE: usize = 2;
 
 /// Something there is a limited number of in the whole app.
@@ -18,6 +18,7 @@ pub(crate) struct Supply {
 #[derive(Clone, Debug)]
 pub(crate) struct Share {
     own: Arc<Semaphore>,
+    of_one: usize,
     all: Arc<Semaphore>,
 }
 
@@ -34,11 +35,16 @@ impl Supply {
     }
 
     pub(crate) fn share(&self) -> Share {
-        Share { own: Arc::new(Semaphore::new(self.of_one)), all: self.all.clone() }
+        Share { own: Arc::new(Semaphore::new(self.of_one)), of_one: self.of_one, all: self.all.clone() }
     }
 }
 
 impl Share {
+    /// Whether nothing of it is taken.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.own.available_permits() == self.of_one
+    }
+
     /// So many of it, if they are there now.
     pub(crate) fn try_take(&self, count: u32) -> Option<Taken> {
         let own = self.own.clone().try_acquire_many_owned(count).ok()?;

@@ -50,6 +50,19 @@ pub(crate) struct Whole {
     taken: Vec<Taken>,
 }
 
+/// A body that is here as a whole, with the room it takes: the network lets go of it when it has been sent or its connection
+/// is over, which may be long after the answer.
+struct Kept {
+    bytes: Vec<u8>,
+    _taken: Vec<Taken>,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// What goes through a stream. Its end is said, because a page that goes away is not one.
 #[derive(Debug)]
 pub(crate) enum Piece {
@@ -61,7 +74,7 @@ pub(crate) enum Piece {
 #[derive(Debug)]
 pub(crate) enum Source {
     None,
-    Whole { bytes: Bytes, _room: Vec<Taken> },
+    Whole(Bytes),
     Stream(Option<mpsc::Receiver<Piece>>),
 }
 
@@ -120,7 +133,7 @@ impl Whole {
     }
 
     pub(crate) fn complete(self) -> Source {
-        Source::Whole { bytes: self.bytes.into(), _room: self.taken }
+        Source::Whole(Bytes::from_owner(Kept { bytes: self.bytes, _taken: self.taken }))
     }
 }
 
@@ -135,14 +148,15 @@ impl Source {
         !matches!(self, Self::Stream(_))
     }
 
-    /// The body as the HTTP client takes it; a stream is one that breaks off if it is asked for twice.
-    pub(crate) fn body(&mut self, progress: &Progress) -> Option<reqwest::Body> {
+    /// The body as the HTTP client takes it, which keeps `place` until it lets go of it; a stream is one that breaks off if it
+    /// is asked for twice.
+    pub(crate) fn body(&mut self, progress: &Progress, place: &Arc<Taken>) -> Option<reqwest::Body> {
         let inner = match self {
             Self::None => return None,
-            Self::Whole { bytes, .. } => Inner::Whole(bytes.clone()),
+            Self::Whole(bytes) => Inner::Whole(bytes.clone()),
             Self::Stream(receiver) => receiver.take().map_or(Inner::Broken, Inner::Stream),
         };
-        Some(reqwest::Body::wrap(Outgoing { inner, progress: progress.clone() }))
+        Some(reqwest::Body::wrap(Outgoing { inner, progress: progress.clone(), _place: place.clone() }))
     }
 }
 
@@ -174,6 +188,7 @@ impl fmt::Debug for Progress {
 struct Outgoing {
     inner: Inner,
     progress: Progress,
+    _place: Arc<Taken>,
 }
 
 #[derive(Debug)]
@@ -241,6 +256,10 @@ mod tests {
         Ok(read)
     }
 
+    fn place() -> Arc<Taken> {
+        Arc::new(room(1).try_take(1).expect("there is one"))
+    }
+
     /// For two pages alike.
     fn room(kib: usize) -> Share {
         Supply::new(PAGES_SHARE * kib).share()
@@ -264,12 +283,14 @@ mod tests {
         let mut source = body.complete();
         assert!(source.can_be_sent_again());
         for _ in 0..2 {
-            let body = source.body(&Progress::new()).expect("there is one");
+            let body = source.body(&Progress::new(), &place()).expect("there is one");
             assert_eq!(body.size_hint().exact(), Some(200_000));
             assert_eq!(read(body).await.unwrap(), content);
         }
-        assert!(room.try_take(1024).is_none());
+        let sent = source.body(&Progress::new(), &place());
         drop(source);
+        assert!(room.try_take(1024).is_none(), "it is still being sent");
+        drop(sent);
         assert!(room.try_take(1024).is_some());
     }
 
@@ -293,13 +314,13 @@ mod tests {
         assert!(!source.can_be_sent_again());
         pieces.try_send(Piece::Bytes(Bytes::from_static(b"one "))).unwrap();
         assert!(pieces.try_send(Piece::End).is_err(), "nobody has taken the first");
-        let body = source.body(&Progress::new()).expect("there is one");
+        let body = source.body(&Progress::new(), &place()).expect("there is one");
         assert_eq!(body.size_hint().exact(), None);
         let reading = tokio::spawn(read(body));
         pieces.send(Piece::Bytes(Bytes::from_static(b"two"))).await.unwrap();
         pieces.send(Piece::End).await.unwrap();
         assert_eq!(reading.await.unwrap().unwrap(), b"one two");
-        let again = source.body(&Progress::new()).expect("there is one");
+        let again = source.body(&Progress::new(), &place()).expect("there is one");
         assert!(read(again).await.is_err(), "what is gone does not look like an empty body");
     }
 
@@ -308,7 +329,7 @@ mod tests {
         let (Upload::Stream(pieces), Some(mut source)) = Upload::new(BodyKind::Stream, &room(0)) else {
             panic!("a stream has two ends");
         };
-        let body = source.body(&Progress::new()).expect("there is one");
+        let body = source.body(&Progress::new(), &place()).expect("there is one");
         pieces.try_send(Piece::Bytes(Bytes::from_static(b"half"))).unwrap();
         drop(pieces);
         assert!(read(body).await.is_err());

@@ -78,13 +78,13 @@ struct Keys {
     next_fetch: Option<Duration>,
 }
 
-/// A clock that nobody sets. Where the machine has none that goes on in a sleep, the sleep is not counted: the tokens whose
-/// keys would be too old after it have times of their own.
 /// The wait that an answer without keys asks for. A key set has no codes of OTPless's, and no sign-in can do without it.
 fn wait(response: &Response) -> Option<Duration> {
     response.retry_after.filter(|_| response.status != 200).map(|wait| wait.min(MAX_ANONYMOUS_RETRY_AFTER))
 }
 
+/// A clock that nobody sets. Where the machine has none that goes on in a sleep, the sleep is not counted: the tokens whose
+/// keys would be too old after it have times of their own.
 fn steady(clock: &dyn Clock) -> Duration {
     clock.unset().unwrap_or_else(|| clock.monotonic())
 }

@@ -10,13 +10,14 @@ use super::{
     revocation::lost,
 };
 use crate::{
-    api::{SessionDetails, Verdict},
+    api::{ApiError, SessionDetails, Verdict},
     error::{Error, ErrorKind, Result},
     secret::Tokens,
     store::record::SessionRecord,
 };
 
-/// What came of the last question, and until when it is the answer to the next (requirement D9).
+/// What came of the last question, and until when it is the answer to the next (requirement D9), unless the server has asked for
+/// a longer wait.
 #[derive(Debug)]
 pub(crate) struct LastDetails {
     outcome: Result<SessionDetails>,
@@ -43,29 +44,28 @@ impl SessionManager {
 
 impl Inner {
     async fn details(self: Arc<Self>) -> Result<SessionDetails> {
-        let (generation, (record, last)) = self.with_live(|live, _, now| {
-            let last = live.details.as_ref().filter(|last| now.monotonic < last.until);
-            (live.record.clone(), last.map(|last| last.outcome.clone()))
+        let (generation, (record, last, left)) = self.with_live(|live, state, now| {
+            let (last, left) = (live.details.as_ref(), state.retries.details.wait_left(now));
+            let last = last.filter(|last| now.monotonic < last.until || left.is_some());
+            (live.record.clone(), last.map(|last| last.outcome.clone()), left)
         })?;
-        if let Some(outcome) = last {
-            return outcome;
-        }
-        // What the server said to another session of this app.
-        if let Some(left) = self.read(|state, now| state.retries.details.wait_left(now)) {
-            return Err(Error::new(
-                ErrorKind::RateLimited,
-                "the server asked for a wait before it is asked for session details again; the session is kept",
-            )
-            .with_retry_after(Some(left)));
+        match (last, left) {
+            (Some(outcome), _) => return outcome.map_err(|error| error.with_retry_after(left)),
+            // It was said to another session of this app.
+            (None, Some(_)) => {
+                return Err(Error::new(
+                    ErrorKind::RateLimited,
+                    "the server asked for a wait before it is asked for session details again; the session is kept",
+                )
+                .with_retry_after(left));
+            }
+            (None, None) => {}
         }
         let outcome = self.ask_details(generation, &record).await;
-        let wait = outcome.as_ref().err().and_then(Error::retry_after);
-        self.update_quietly(|state, now| state.retries.details.asked_to_wait(wait, now));
-        let wait = wait.unwrap_or_default();
         // If the session ended meanwhile, what came of the question is still what the caller gets, but nobody else.
         let kept = self.update_live(generation, |state, now| {
             if let Some(live) = state.live_mut() {
-                let until = now.monotonic + wait.max(MIN_EXCHANGE_INTERVAL);
+                let until = now.monotonic + MIN_EXCHANGE_INTERVAL;
                 live.details = Some(LastDetails { outcome: outcome.clone(), until });
             }
         });
@@ -89,7 +89,11 @@ impl Inner {
         };
         self.may_call(Purpose::Question)?;
         let answer = question.await;
-        self.update_quietly(|state, now| state.learn_server_time(answer.server_date, now));
+        let wait = answer.outcome.as_ref().err().and_then(ApiError::retry_after);
+        self.update_quietly(|state, now| {
+            state.learn_server_time(answer.server_date, now);
+            state.retries.details.asked_to_wait(wait, now);
+        });
         match answer.outcome {
             Ok(details) if details.user_id != record.user_id => Err(not_ours("another user")),
             Ok(details) if self.of_question_and_answer(tokens, |tokens| shows(&details, tokens)) => {

@@ -112,7 +112,11 @@ fn is_ahead(line: &str, live: &Live) -> bool {
 impl Inner {
     /// Whether another process has changed what the keychain holds.
     pub(super) fn peers_have_news(&self) -> bool {
-        let Some(line) = self.vault.bulletin().read() else { return false };
+        let Some(line) = self.vault.bulletin().read() else {
+            // Nothing is said any more, so there is nothing to look for another time.
+            self.update_quietly(|state, _| state.heard = None);
+            return false;
+        };
         self.update_quietly(|state, now| state.is_news(line, now))
     }
 

@@ -58,23 +58,29 @@ enum Exchanged {
 impl Inner {
     /// The exchange as callers get it: shared, and not more often than the server should bear (requirement D9).
     pub(super) async fn refresh_on_request(self: &Arc<Self>) -> Result<()> {
-        let (_, recent) = self.with_live(|live, state, now| {
-            let valid = live.claims.as_ref().is_some_and(|claims| claims.is_valid_at(state.server_now(now)));
-            // Also if another process has renewed it while this one was told to wait.
-            if valid && live.was_refreshed_lately(now) {
-                return Some(Ok(()));
-            }
-            if !state.retries.refresh.holds_callers(now) {
-                return None;
-            }
-            let failed = state.last_refresh.as_ref().and_then(|exchange| exchange.error.clone());
-            let left = state.retries.refresh.wait_left(now);
-            Some(failed.map_or(Ok(()), |error| Err(error.with_retry_after(left))))
-        })?;
+        let mut recent = self.recent_refresh()?;
+        if let Some(Err(_)) = recent {
+            // Another process may have renewed it while this one has to wait.
+            self.hear_peers().await;
+            recent = self.recent_refresh()?;
+        }
         match recent {
             Some(outcome) => outcome,
             None => self.refresh_shared().await,
         }
+    }
+
+    /// What came of the last exchange, if that is the answer to whoever asks for another.
+    fn recent_refresh(&self) -> Result<Option<Result<()>>> {
+        let (_, recent) = self.with_live(|live, state, now| {
+            let valid = live.claims.as_ref().is_some_and(|claims| claims.is_valid_at(state.server_now(now)));
+            if valid && live.was_refreshed_lately(now) {
+                return Some(Ok(()));
+            }
+            let held = state.retries.refresh.holds_callers(now);
+            held.then(|| state.last_refresh_failed(now).map_or(Ok(()), Err))
+        })?;
+        Ok(recent)
     }
 
     /// Joins the exchange under way or starts one.
@@ -85,7 +91,10 @@ impl Inner {
             Ok(outcome) => outcome,
             Err(_) => {
                 let random = self.random();
-                self.update(|state, now| state.retries.refresh.failed(Pace::Exchange, now, None, random));
+                self.update(|state, now| {
+                    state.last_refresh = Some(Exchange { at: now.wall, ok: false, error: Some(lost()) });
+                    state.retries.refresh.failed(Pace::Exchange, now, None, random);
+                });
                 Err(lost())
             }
         }
@@ -169,6 +178,13 @@ impl Inner {
         }
         let _essential = Essential::start(self);
         let record = self.still_live(generation, |live| live.record.clone())?;
+        // Whoever shared the last exchange, and was told to wait, may be the next to ask.
+        let held = self.read(|state, now| {
+            state.retries.refresh.wait_left(now).and_then(|_| state.last_refresh_failed(now))
+        });
+        if let Some(error) = held {
+            return Err(error);
+        }
         self.may_call(Purpose::Duty)?;
         let answer = self.api.refresh(&record.tokens.refresh_token, record.state.as_deref()).await;
         self.update_quietly(|state, now| state.learn_server_time(answer.server_date, now));

@@ -8,6 +8,9 @@ use crate::error::Error;
 /// A caller who asks is not held longer than this by back-off alone; `Retry-After` holds everyone.
 const CALLER_WAIT: Duration = Duration::from_secs(60);
 
+/// What somebody has to change first, in the settings or at the relay, is tried again after this: nobody says when it has been.
+const HELD: Duration = Duration::from_secs(60 * 60);
+
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Retry {
     failures: u32,
@@ -17,7 +20,7 @@ pub(crate) struct Retry {
     /// Until when the server itself asked for a wait. What becomes of the session meanwhile does not concern it
     /// (requirement C6).
     asked_until: Duration,
-    /// Trying again by ourselves cannot help: somebody has to change something first (rule 6).
+    /// Trying again soon cannot help: somebody has to change something first (rule 6).
     held: bool,
 }
 
@@ -27,7 +30,7 @@ impl Retry {
         self.failed_at = now.monotonic;
         let delay = schedule::retry_delay(pace, self.failures, retry_after, random);
         self.not_before = now.monotonic + delay;
-        self.callers_not_before = now.monotonic + delay.min(retry_after.unwrap_or_default().max(CALLER_WAIT));
+        self.callers_not_before = now.monotonic + delay.min(CALLER_WAIT);
         self.held = false;
         self.asked_to_wait(retry_after, now);
     }
@@ -76,8 +79,14 @@ impl Retry {
         }
     }
 
+    /// A call of another kind went well, so what was wrong with all of them is not any more.
+    pub(crate) fn others_succeed(&mut self) {
+        self.held = false;
+    }
+
     pub(crate) fn not_before(&self) -> Duration {
-        if self.held { Duration::MAX } else { self.not_before.max(self.asked_until) }
+        let held = if self.held { self.failed_at + HELD } else { Duration::ZERO };
+        self.not_before.max(self.asked_until).max(held)
     }
 
     /// Whether a caller is answered with the last outcome instead of another try.
@@ -214,12 +223,15 @@ mod tests {
     }
 
     #[test]
-    fn rule_6_what_only_a_person_can_mend_is_not_retried_by_itself() {
+    fn rule_6_what_only_a_person_can_mend_is_not_retried_in_a_loop() {
         let mut retry = Retry::default();
         retry.failed_with(&Error::invalid_config("wrong app id").with_code("401"), None, at(MINUTE), 0);
         retry.may_be_cured(2 * MINUTE);
-        assert_eq!(retry.not_before(), Duration::MAX);
+        assert_eq!(retry.not_before(), MINUTE + HELD);
         assert!(!retry.holds_callers(at(MINUTE)), "but a caller may try");
+        let mut retry_of_others = retry;
+        retry_of_others.others_succeed();
+        assert_eq!(retry_of_others.not_before(), Duration::ZERO);
         retry.succeeded();
         assert_eq!(retry.not_before(), Duration::ZERO);
     }

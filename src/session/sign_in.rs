@@ -131,8 +131,8 @@ impl Inner {
                 return Err(Error::new(
                     ErrorKind::Server,
                     format!(
-                        "the sign-in cannot be verified now: its key is not known, and the key set was asked for only \
-                         a moment ago. Nothing was stored; try again in {} s",
+                        "the sign-in cannot be verified now: the key set could not be had, and is not asked for again \
+                         yet. Nothing was stored; try again in {} s",
                         wait.as_secs() + 1
                     ),
                 )

@@ -8,14 +8,14 @@ use super::{
     budget::Budget,
     live::Live,
     peers::Heard,
-    retry::Retries,
+    retry::{Retries, Retry},
     said::Said,
     schedule::{Job, Now, Pace},
     snapshot::{Counters, EndReason, Exchange, Session, SessionStatus, Storage, UserClaims},
 };
 use crate::{
     clock::Timestamp,
-    error::Result,
+    error::{Error, ErrorKind, Result},
     secret::SessionId,
     single_flight::SingleFlight,
     store::{
@@ -296,7 +296,18 @@ impl State {
             self.retries.refresh.failed(Pace::Exchange, now, None, random);
         } else {
             self.retries.refresh.succeeded();
+            self.retries.heartbeat.others_succeed();
         }
+    }
+
+    /// Why there is no exchange now: the last one failed, or the server asked for a wait.
+    pub(crate) fn last_refresh_failed(&self, now: Now) -> Option<Error> {
+        failed(self.last_refresh.as_ref(), self.retries.refresh, now)
+    }
+
+    /// The same of the question whether the session is good.
+    pub(crate) fn last_verify_failed(&self, now: Now) -> Option<Error> {
+        failed(self.last_verify.as_ref(), self.retries.heartbeat, now)
     }
 
     pub(crate) fn status(&self, now: Now) -> SessionStatus {
@@ -356,5 +367,16 @@ impl State {
         session.revision += 1;
         self.published = session.clone();
         Some(session)
+    }
+}
+fn failed(last: Option<&Exchange>, retry: Retry, now: Now) -> Option<Error> {
+    let left = retry.wait_left(now);
+    match last.and_then(|exchange| exchange.error.clone()) {
+        Some(error) => Some(error.with_retry_after(left)),
+        // What went well since came from another process.
+        None => left.map(|_| {
+            Error::new(ErrorKind::RateLimited, "the server asked for a wait, which is not over; the session is kept")
+                .with_retry_after(left)
+        }),
     }
 }

@@ -48,20 +48,17 @@ impl SessionManager {
         self.0.wait_for_restore().await;
         let (_, (recent, waiting)) = self.0.with_live(|live, state, now| {
             let recent = live.verified.is_some_and(|at| now.monotonic < at + MIN_EXCHANGE_INTERVAL);
-            let failed = state.last_verify.as_ref().and_then(|exchange| exchange.error.clone());
-            let heartbeat = &state.retries.heartbeat;
-            let failed = failed.filter(|_| heartbeat.holds_callers(now));
-            (recent, failed.map(|error| error.with_retry_after(heartbeat.wait_left(now))))
+            let waiting = state.retries.heartbeat.holds_callers(now).then(|| state.last_verify_failed(now));
+            (recent, waiting.flatten())
         })?;
-        if let Some(error) = waiting {
-            return Err(error);
-        }
         if !recent {
-            let asked = if self.0.read(|state, now| state.status(now)) == SessionStatus::Active {
-                self.0.authenticate_shared().await
-            } else {
+            let asked = match waiting {
                 // A token that is over proves nothing to the server; one that it renews is proof enough.
-                self.0.refresh_on_request().await
+                _ if self.0.read(|state, now| state.status(now)) != SessionStatus::Active => {
+                    self.0.refresh_on_request().await
+                }
+                Some(error) => return Err(error),
+                None => self.0.authenticate_shared().await,
             };
             match asked {
                 Err(error) if !matches!(error.kind(), ErrorKind::Rejected | ErrorKind::SessionChanged) => {
@@ -138,6 +135,7 @@ impl Inner {
                 Ok(()) => {
                     let server_now = state.server_now(now);
                     state.retries.heartbeat.succeeded();
+                    state.retries.refresh.others_succeed();
                     if let Some(live) = state.live_mut() {
                         live.heartbeat_at = server_now;
                         live.verified = Some(now.monotonic);
@@ -156,6 +154,13 @@ impl Inner {
         generation: u64,
         record: &Arc<SessionRecord>,
     ) -> (Result<()>, Option<Duration>) {
+        // Whoever shared the last question, and was told to wait, may be the next to ask.
+        let held = self.read(|state, now| {
+            state.retries.heartbeat.wait_left(now).and_then(|_| state.last_verify_failed(now))
+        });
+        if let Some(error) = held {
+            return (Err(error), None);
+        }
         if let Err(error) = self.may_call(Purpose::Question) {
             let wait = error.retry_after();
             return (Err(error), wait);

@@ -9,7 +9,7 @@ use tauri_plugin_otpless::{
     ErrorKind,
     engine::{IDLE, MAX_OPEN, MAX_UNDER_WAY, Owner, PAGES_SHARE, SPARED},
 };
-use tokio::time::timeout;
+use tokio::{io::{AsyncReadExt, AsyncWriteExt}, net::TcpListener, time::timeout};
 
 use super::{EVERYWHERE, Page, kind};
 use crate::support::{Backend, Device, PATIENCE};
@@ -85,6 +85,50 @@ async fn d9_a_page_that_takes_all_it_can_get_leaves_the_others_theirs() {
     let open =
         |page: &Page| (0..OPEN).filter(|_| page.open(json!({"url": backend.url("/")})).is_ok()).count();
     assert_eq!(pages.iter().map(open).sum::<usize>(), MAX_OPEN);
+}
+
+/// A server that has answered reads on or does not; until it has, or its connection is over, the body is in the app's memory
+/// and its socket open.
+#[tokio::test(flavor = "multi_thread")]
+async fn d9_a_body_that_nobody_reads_is_counted_although_it_was_answered() {
+    const MIB: &[u8] = &[7; 1024 * 1024];
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    let server = tokio::spawn(async move {
+        let mut connections = Vec::new();
+        loop {
+            let (mut connection, _) = listener.accept().await.expect("a connection");
+            connection.read(&mut [0; 1024]).await.expect("the head of the request, or some of it");
+            let head = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
+            connection.write_all(head).await.expect("it is read");
+            connections.push(connection);
+        }
+    });
+    let page = Page::new(&app, EVERYWHERE);
+    let send = async || {
+        let call = page.open(json!({"method": "POST", "url": url, "body": "whole"}))?;
+        for _ in 0..64 {
+            page.write(call, MIB).await.inspect_err(|_| page.desk.cancel(&page.owner, call))?;
+        }
+        page.write(call, &[]).await?;
+        page.send(call).await
+    };
+    for _ in 0..2 {
+        assert_eq!(send().await.expect("it is answered at once").status, 202);
+    }
+    let error = send().await.expect_err("two of the largest are all that one page may have");
+    assert_eq!(error.kind(), ErrorKind::RateLimited);
+    server.abort();
+    // Once the connections are over there is room again.
+    timeout(PATIENCE, async {
+        while send().await.is_err_and(|error| error.kind() == ErrorKind::RateLimited) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the room is given back");
 }
 
 /// Frames in a page are the page to Tauri on some systems (requirement D6).

@@ -26,6 +26,9 @@ const LOOK_SLACK: Duration = Duration::from_secs(65);
 /// OTPless's tolerance for `exp`.
 const LEEWAY: Duration = Duration::from_secs(60);
 
+/// Most revocations that the keychain holds (`MAX_REVOCATIONS` in `src/store/outbox.rs`).
+const MOST_NOTED: usize = 16;
+
 /// Most calls to the session API in an hour: the budget's capacity and what it grows by (`src/session/budget.rs`).
 const MOST_CALLS_AN_HOUR: usize = 30 + 180;
 
@@ -297,8 +300,10 @@ impl Oracle {
     /// The keychain has taken a list of revocations.
     pub(crate) fn noted(&mut self, bytes: &[u8]) {
         let holds = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        let is_full = self.truths.values().filter(|truth| holds(&truth.session_id)).count() >= MOST_NOTED;
         for truth in self.truths.values_mut() {
-            truth.owed |= holds(&truth.session_id);
+            // What a full list has not was delivered, or was the oldest of too many.
+            truth.owed = holds(&truth.session_id) || (truth.owed && !is_full);
         }
     }
 

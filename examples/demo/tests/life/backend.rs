@@ -34,6 +34,44 @@ async fn d1_a_page_calls_the_backend_with_the_session_and_never_has_the_token() 
         "nor has the page the backend's cookie"
     );
 
+    // Whatever a page can make a body of, as this webview makes it.
+    for (body, content_type, sent) in [
+        ("form", "multipart/form-data; boundary=", "hello from a form"),
+        ("file", "text/plain", "hello from a file"),
+        ("stream", "", "hello |from |a stream"),
+        ("request", "text/plain", "hello from a file"),
+    ] {
+        let before = backend.requests().len();
+        app.choose("backend-body", body).await;
+        app.click("call-backend").await;
+        eventually("the backend has it", Duration::from_secs(20), async || {
+            let requests = backend.requests();
+            if requests.len() > before { Ok(()) } else { Err(app.read("error").await) }
+        })
+        .await;
+        backend.second_piece.notify_one();
+        let request = backend.requests().pop().expect("it came");
+        assert!(request.contains(sent), "{body}: {request}");
+        assert!(content_type.is_empty() || request.contains(&format!("content-type: {content_type}")), "{request}");
+        eventually("the answer is there", Duration::from_secs(20), async || match app.read("backend-result").await {
+            Ok(text) if text.starts_with("201 ") && text.ends_with(", and end") => Ok(()),
+            other => Err(other),
+        })
+        .await;
+    }
+
+    // One that the user does not want to wait for any more.
+    app.choose("backend-body", "text").await;
+    app.click("call-backend").await;
+    app.shows("backend-result", "201 you sent \"hello from the page\"").await;
+    app.click("cancel-call").await;
+    app.shows("backend-result", "cancelled: AbortError").await;
+    eventually("the core has given it up", Duration::from_secs(20), async || {
+        if backend.broken_off() == 1 { Ok(()) } else { Err(backend.broken_off()) }
+    })
+    .await;
+    let sent = backend.requests().len();
+
     // Outside of the scope.
     app.fill("backend-url", "https://127.0.0.1.attacker.example/orders").await;
     app.click("call-backend").await;
@@ -49,6 +87,6 @@ async fn d1_a_page_calls_the_backend_with_the_session_and_never_has_the_token() 
         other => Err(other),
     })
     .await;
-    assert_eq!(backend.requests().len(), 1);
+    assert_eq!(backend.requests().len(), sent);
     app.kill().await;
 }

@@ -63,13 +63,26 @@ async fn d1_d6_d9_d10_a_hostile_page_gets_no_token_and_changes_nothing() {
     app.click("open-hostile").await;
     let main = app.turn_to_other_window().await;
     app.click("attack").await;
-    app.shows_one_of("attack-state", &["done"], ATTACK_BOUND).await;
+    let control = stage.control();
+    // Refreshed at most once in ten seconds: whoever looks as often as this sees every token.
+    let issued_meanwhile = Mutex::new(Vec::new());
+    eventually("the attack is over", ATTACK_BOUND, async || {
+        issued_meanwhile.lock().expect("no panic").extend(control.tokens(&session_id));
+        match app.read("attack-state").await {
+            Ok(state) if state == "done" => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
     let loot = app.run("return JSON.parse(JSON.stringify(window.loot))", vec![]).await;
     let hostile = app.turn_to_other_window().await;
     println!("{}", told(&loot));
 
     // What it has got hold of.
     stage.note_tokens();
+    for issued in issued_meanwhile.into_inner().expect("no panic") {
+        stage.note(&issued);
+    }
     let finder = stage.secrets().finder();
     finder.finds_nothing_in("what a hostile page got hold of", loot.to_string());
     for command in commands().into_iter().filter(|command| command != "logout") {

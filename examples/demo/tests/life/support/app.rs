@@ -62,6 +62,14 @@ impl App {
         bounded(label, ANSWER_BOUND, typed).await.unwrap_or_else(|error| panic!("filling {label}: {error}"));
     }
 
+    /// Chooses one of what a list offers.
+    pub(crate) async fn choose(&self, label: &str, value: &str) {
+        let element = self.element(label).await;
+        bounded(label, ANSWER_BOUND, element.select_by_value(value))
+            .await
+            .unwrap_or_else(|error| panic!("choosing {value} of {label}: {error}"));
+    }
+
     /// The machine-readable value of an element if it has one, otherwise the text in it; empty if it is not shown.
     pub(crate) async fn read(&self, label: &str) -> Result<String, String> {
         let script = "const e = document.querySelector(`[data-testid=\"${arguments[0]}\"]`); \

@@ -1,6 +1,7 @@
 //! The app's own backend, as careless as some are: it sends back what it was sent.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tauri::Url;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -15,6 +16,7 @@ pub(crate) const COOKIE_CANARY: &str = "of-the-backend";
 pub(crate) struct Backend {
     origin: String,
     seen: Arc<Mutex<Vec<String>>>,
+    broken_off: Arc<AtomicUsize>,
     pub(crate) second_piece: Arc<Notify>,
 }
 
@@ -24,18 +26,24 @@ impl Backend {
         let origin = format!("http://{}", listener.local_addr().expect("an address"));
         let seen = Arc::<Mutex<Vec<String>>>::default();
         let second_piece = Arc::new(Notify::new());
-        let (log, released) = (seen.clone(), second_piece.clone());
+        let broken_off = Arc::<AtomicUsize>::default();
+        let (log, released, lost) = (seen.clone(), second_piece.clone(), broken_off.clone());
         tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
-                tokio::spawn(answer(connection, log.clone(), released.clone()));
+                tokio::spawn(answer(connection, log.clone(), released.clone(), lost.clone()));
             }
         });
-        Self { origin, seen, second_piece }
+        Self { origin, seen, broken_off, second_piece }
     }
 
     /// Without a path.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// How many were gone before their second piece.
+    pub(crate) fn broken_off(&self) -> usize {
+        self.broken_off.load(Ordering::Relaxed)
     }
 
     /// Heads and bodies, in the order in which they came.
@@ -48,6 +56,7 @@ async fn answer(
     connection: TcpStream,
     seen: Arc<Mutex<Vec<String>>>,
     released: Arc<Notify>,
+    broken_off: Arc<AtomicUsize>,
 ) -> std::io::Result<()> {
     let mut connection = BufReader::new(connection);
     let mut head = String::new();
@@ -56,9 +65,14 @@ async fn answer(
             return Ok(());
         }
     }
-    let length = header(&head, "content-length").and_then(|length| length.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    connection.read_exact(&mut body).await?;
+    let body = if header(&head, "transfer-encoding") == Some("chunked") {
+        in_pieces(&mut connection).await?
+    } else {
+        let length = header(&head, "content-length").and_then(|length| length.parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        connection.read_exact(&mut body).await?;
+        body
+    };
     let body = String::from_utf8_lossy(&body).into_owned();
     seen.lock().expect("no panic").push(format!("{head}{body}"));
     let path = head.split(' ').nth(1).unwrap_or_default();
@@ -83,11 +97,34 @@ async fn answer(
                 first.len()
             );
             connection.write_all(start.as_bytes()).await?;
-            released.notified().await;
+            tokio::select! {
+                () = released.notified() => {}
+                _ = connection.read_u8() => {
+                    broken_off.fetch_add(1, Ordering::Relaxed);
+                    return Ok(());
+                }
+            }
             connection.write_all(b"9\r\n, and end\r\n0\r\n\r\n").await?;
         }
     }
     connection.shutdown().await
+}
+
+/// A chunked body; the pieces are put together with a `|` between them.
+async fn in_pieces(connection: &mut BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {
+    let mut pieces = Vec::new();
+    loop {
+        let mut length = String::new();
+        connection.read_line(&mut length).await?;
+        let length = usize::from_str_radix(length.trim(), 16).map_err(std::io::Error::other)?;
+        let mut piece = vec![0; length + 2];
+        connection.read_exact(&mut piece).await?;
+        if length == 0 {
+            return Ok(pieces.join(&b'|'));
+        }
+        piece.truncate(length);
+        pieces.push(piece);
+    }
 }
 
 /// By its name in lower case.

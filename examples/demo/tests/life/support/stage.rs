@@ -5,7 +5,7 @@ use super::home::{Home, desktop};
 use super::keychain::{self, Slot};
 use super::scan::{Hit, Report};
 use super::wait::{bounded, eventually};
-use otpless_local::{Control, OtplessLocal, Settings};
+use otpless_local::{Control, Issued, OtplessLocal, Settings};
 use otpless_test_kit::leaks::Secrets;
 use serde_json::Value;
 use std::net::Ipv4Addr;
@@ -122,8 +122,13 @@ impl Stage {
     /// Remembers the tokens the session has at this moment as things to look for.
     pub(crate) fn note_tokens(&mut self) {
         if let Some(issued) = self.session_id.as_ref().and_then(|id| self.control().tokens(id)) {
-            self.secrets.add_session(&issued);
+            self.note(&issued);
         }
+    }
+
+    /// Tokens that must be nowhere either.
+    pub(crate) fn note(&mut self, issued: &Issued) {
+        self.secrets.add_session(issued);
     }
 
     /// Waits until the keychain, asked past the plugin, has or has no entry in the slot.
