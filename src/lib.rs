@@ -92,7 +92,8 @@ pub mod engine {
         },
         clock::{Clock, SystemClock, Timestamp},
         fetch::{
-            AnswerBody, Ask, Desk, Entry, Head, IDLE, Kind, MAX_OPEN, MAX_UNDER_WAY, Owner, PAGES_SHARE, SPARED, Scope,
+            AnswerBody, Ask, Desk, Entry, Head, IDLE, Kind, MAX_OPEN, MAX_UNDER_WAY, Owner, PAGES_SHARE,
+            SPARED, Scope,
         },
         jwt::{Claims, Expected, Fetched, JwksVerifier, KeySource, TokenVerifier, Unverified},
         runtime::{Job, Runtime, Serial},

@@ -434,3 +434,27 @@ fn a_runtime_that_shuts_down_with_work_due_is_not_held_up() {
         drop(device);
     }
 }
+
+/// D9: what was read of the keychain while a revocation was being delivered does not bring it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn d9_one_session_is_revoked_once_however_often_the_user_signs_out_and_whoever_looks() {
+    let device = Device::new().await;
+    for _ in 0..20 {
+        let (app, issued) = device.signed_in().await;
+        let (mut logouts, mut looks) = (Vec::new(), Vec::new());
+        for _ in 0..5 {
+            let (signs_out, looker) = (SessionManager::clone(&app), SessionManager::clone(&app));
+            logouts.push(tokio::spawn(async move { signs_out.logout().await }));
+            looks.push(tokio::spawn(async move { looker.session().await }));
+            tokio::task::yield_now().await;
+        }
+        futures_util::future::join_all(logouts).await;
+        futures_util::future::join_all(looks).await;
+        eventually("the service has been told", || {
+            device.control.session_state(&issued.session_id) != Some(SessionState::Active)
+        })
+        .await;
+        app.kill().await;
+    }
+    assert_eq!(device.control.count(Operation::Delete), 20);
+}

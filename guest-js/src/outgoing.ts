@@ -1,3 +1,5 @@
+import { encoded } from "./form.js";
+
 /** Up to this size the core keeps a body, so that it can be sent again after a 401 or a redirect. */
 export const LARGEST_KEPT = 64 * 1024 * 1024;
 
@@ -41,6 +43,9 @@ export function outgoing(input: RequestInfo | URL, init: RequestInit): Outgoing 
     if (value !== undefined) {
       Object.assign(honoured, { [name]: value });
     }
+  }
+  if (honoured.body instanceof FormData && [...honoured.body.values()].some((value) => typeof value !== "string")) {
+    honoured.body = encoded(honoured.body);
   }
   const { body } = honoured;
   // Not every webview can put a stream into a Request, and those that cannot make text of it.

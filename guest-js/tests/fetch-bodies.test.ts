@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 
@@ -114,6 +115,29 @@ test("a file larger than the core keeps goes out piece by piece, and is never in
     await settled();
   }
   assert.equal(written, file.size);
+});
+
+test("a form with files is what the standard makes of it", async () => {
+  const form = new FormData();
+  form.set('a "quoted"\r\nname', "one\ntwo\rthree\r\nfour");
+  form.append("file", new File([new Uint8Array([0, 13, 10, 255])], 'b "c"\n.bin'));
+  form.append("file", new File(["text"], "d.txt", { type: "text/plain" }));
+  const pieces: Uint8Array[] = [];
+  const core = backend({
+    answers: {
+      fetch_write: (piece) => {
+        pieces.push(Uint8Array.from(piece as Uint8Array));
+      },
+    },
+  });
+  await fetch(URL_OF_ORDERS, { method: "POST", body: form });
+  const sent = Buffer.concat(pieces).toString("latin1");
+  const type = new Headers(asked(core).headers).get("content-type")!;
+  const boundary = type.replace("multipart/form-data; boundary=", "");
+  const standard = new Response(form);
+  const theirs = standard.headers.get("content-type")!.replace(/.*boundary=/, "");
+  const expected = Buffer.from(await standard.arrayBuffer()).toString("latin1");
+  assert.equal(sent, expected.replaceAll(theirs, boundary).replaceAll(/\r\n$/g, "") + (sent.endsWith("\r\n") ? "\r\n" : ""));
 });
 
 test("a Request may be the second argument", async () => {

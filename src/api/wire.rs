@@ -271,7 +271,8 @@ fn wait(response: &Response, code: Option<&str>) -> Option<Duration> {
 
 /// Whether a code is one of OTPless's: 7 and three digits, or the 401 of its own.
 fn is_otpless(code: &str) -> bool {
-    code == "401" || (code.len() == 4 && code.starts_with('7') && code.bytes().all(|byte| byte.is_ascii_digit()))
+    code == "401"
+        || (code.len() == 4 && code.starts_with('7') && code.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Codes are shown to people, so only what looks like one is passed on.

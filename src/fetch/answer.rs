@@ -266,7 +266,10 @@ mod tests {
             assert_eq!(all(answer(Some(coding), [])).await.unwrap(), "", "nothing is nothing packed");
         }
         let two = GZIP.repeat(2);
-        assert_eq!(all(answer(Some(Coding::Gzip), [Ok(two.clone().into())])).await.unwrap(), "unpackedunpacked");
+        assert_eq!(
+            all(answer(Some(Coding::Gzip), [Ok(two.clone().into())])).await.unwrap(),
+            "unpackedunpacked"
+        );
         let two = [piece(GZIP), piece(GZIP)];
         assert_eq!(all(answer(Some(Coding::Gzip), two)).await.unwrap(), "unpackedunpacked");
     }
@@ -299,7 +302,15 @@ mod tests {
             assert_eq!(of(gzip), Some(Coding::Gzip), "{gzip:?}");
         }
         assert_eq!(of(&["deflate"]), Some(Coding::Deflate));
-        for other in [&[][..], &["identity"], &["br"], &["gzip, br"], &["gzip, gzip"], &["gzip", "deflate"], &["caf\u{e9}"]] {
+        for other in [
+            &[][..],
+            &["identity"],
+            &["br"],
+            &["gzip, br"],
+            &["gzip, gzip"],
+            &["gzip", "deflate"],
+            &["caf\u{e9}"],
+        ] {
             assert_eq!(of(other), None, "{other:?}");
         }
     }

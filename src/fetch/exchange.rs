@@ -108,7 +108,18 @@ impl<'a> Exchange<'a> {
         place: Taken,
     ) -> Self {
         let (place, secrets) = (Arc::new(place), Secrets::default());
-        Self { manager, http, scope, redirect, source, place, asked_in, session: None, secrets, retried: false }
+        Self {
+            manager,
+            http,
+            scope,
+            redirect,
+            source,
+            place,
+            asked_in,
+            session: None,
+            secrets,
+            retried: false,
+        }
     }
 
     /// The answer, with its body if there is one to be read.

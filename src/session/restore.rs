@@ -181,7 +181,8 @@ impl Inner {
         for revocation in revocations {
             let in_use =
                 state.live().is_some_and(|live| live.record.tokens.session_id == revocation.session_id);
-            if revocation.expires_at > state.surely_now(now) && !in_use {
+            let matters = revocation.expires_at > state.surely_now(now);
+            if matters && !in_use && !state.was_delivered(&revocation.session_id) {
                 outbox::add(&mut state.waiting, revocation);
             }
         }

@@ -17,6 +17,7 @@ use crate::{
     api::{ApiError, Verdict},
     clock::Timestamp,
     error::Error,
+    secret::SessionId,
     store::{
         outbox::{self, Revocation},
         step::Erase,
@@ -113,7 +114,12 @@ impl Inner {
             }
             (erase, _) => erase,
         };
-        let outcome = self.vault.end(erase, pending.revocation, Some(guard)).await;
+        let revocation = pending.revocation;
+        let mut noted: Vec<_> = revocation.iter().map(|revocation| revocation.session_id.clone()).collect();
+        let outcome = self.vault.end(erase, revocation, Some(guard)).await;
+        if let Ok(Some(found)) = &outcome {
+            noted.push(found.session_id.clone());
+        }
         // With a newer generation the erase was passed over, which is no erase.
         if pending.by_user && outcome.is_ok() && self.generation() == pending.generation {
             self.log_signed_out(None);
@@ -125,7 +131,7 @@ impl Inner {
             }
             match outcome {
                 Ok(found) => {
-                    if let Some(revocation) = found {
+                    if let Some(revocation) = found.filter(|found| !state.was_delivered(&found.session_id)) {
                         // Nobody here knew of it: the keychain had not answered before.
                         outbox::add(&mut state.waiting, revocation);
                     }
@@ -144,6 +150,9 @@ impl Inner {
                 }
             }
         });
+        for session_id in noted {
+            self.forget_if_delivered(session_id).await;
+        }
     }
 
     /// Makes sure that revocations which came up without an erase survive a restart.
@@ -153,6 +162,7 @@ impl Inner {
             state.waiting.clone()
         });
         for revocation in waiting {
+            let session_id = revocation.session_id.clone();
             if let Err(error) = self.vault.note_revocation(revocation).await {
                 tracing::warn!(%error, "a revocation could not be stored yet; it is kept in memory");
                 let random = self.random();
@@ -162,8 +172,18 @@ impl Inner {
                 });
                 return;
             }
+            self.forget_if_delivered(session_id).await;
         }
         self.update_quietly(|state, _| state.retries.note.succeeded());
+    }
+
+    /// What was noted in the keychain while it was being delivered would be delivered again after a restart.
+    async fn forget_if_delivered(&self, session_id: SessionId) {
+        let (delivered, now) =
+            self.read(|state, now| (state.was_delivered(&session_id), state.surely_now(now)));
+        if delivered && let Err(error) = self.vault.settle_revocation(session_id, now).await {
+            tracing::warn!(%error, "a delivered revocation could not be removed from the keychain");
+        }
     }
 
     /// Tells the server of every session that is over. One that it refuses for good does not hold up the others.
@@ -211,7 +231,7 @@ impl Inner {
                     return;
                 }
             }
-            self.update(|state, _| state.waiting.retain(|r| r.session_id != revocation.session_id));
+            self.update(|state, _| state.settle(&revocation.session_id));
             match self.vault.settle_revocation(revocation.session_id, now).await {
                 // Other processes may have left theirs, and be gone.
                 Ok(left) => self.update(|state, now| self.take_waiting(state, left, now)),

@@ -1,7 +1,13 @@
 //! The session as the manager holds it, and every way it may change. No I/O and no waiting here: what must be done
 //! outside is left as pending work, which [`upcoming`](State::upcoming) names.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use ring::digest;
 
 use super::{
     activity::{ACTIVITY_GRANULARITY, Policy},
@@ -20,7 +26,7 @@ use crate::{
     single_flight::SingleFlight,
     store::{
         StoreError,
-        outbox::{self, Revocation},
+        outbox::{self, MAX_REVOCATIONS, Revocation},
         step::Erase,
     },
 };
@@ -66,6 +72,8 @@ pub(crate) struct State {
     pub(crate) waiting: Vec<Revocation>,
     /// Whether the keychain may not have all of `waiting` yet.
     pub(crate) unnoted: bool,
+    /// The last that were delivered, for whatever the keychain said of them before it heard of that.
+    delivered: VecDeque<digest::Digest>,
     pub(crate) pending_erase: Option<PendingErase>,
     pub(crate) retries: Retries,
     pub(crate) running: HashSet<Job>,
@@ -109,6 +117,7 @@ impl Default for State {
             skew_known: false,
             waiting: Vec::new(),
             unnoted: false,
+            delivered: VecDeque::new(),
             pending_erase: None,
             retries: Retries::default(),
             running: HashSet::new(),
@@ -187,6 +196,21 @@ impl State {
     pub(crate) fn owe(&mut self, revocation: Revocation) {
         outbox::add(&mut self.waiting, revocation);
         self.unnoted = true;
+    }
+
+    /// The server has been told that a session is over.
+    pub(crate) fn settle(&mut self, session_id: &SessionId) {
+        self.waiting.retain(|revocation| revocation.session_id != *session_id);
+        if self.delivered.len() >= MAX_REVOCATIONS {
+            self.delivered.pop_front();
+        }
+        self.delivered.push_back(digest_of(session_id));
+    }
+
+    /// Whether the server was told of it lately.
+    pub(crate) fn was_delivered(&self, session_id: &SessionId) -> bool {
+        let digest = digest_of(session_id);
+        self.delivered.iter().any(|delivered| delivered.as_ref() == digest.as_ref())
     }
 
     /// Whether the expiry of the tokens at hand says anything of the session: others may be on their way to us, or with
@@ -369,14 +393,22 @@ impl State {
         Some(session)
     }
 }
+/// In the place of an id that is nobody's business any more.
+fn digest_of(session_id: &SessionId) -> digest::Digest {
+    digest::digest(&digest::SHA256, session_id.expose().as_bytes())
+}
+
 fn failed(last: Option<&Exchange>, retry: Retry, now: Now) -> Option<Error> {
     let left = retry.wait_left(now);
     match last.and_then(|exchange| exchange.error.clone()) {
         Some(error) => Some(error.with_retry_after(left)),
         // What went well since came from another process.
         None => left.map(|_| {
-            Error::new(ErrorKind::RateLimited, "the server asked for a wait, which is not over; the session is kept")
-                .with_retry_after(left)
+            Error::new(
+                ErrorKind::RateLimited,
+                "the server asked for a wait, which is not over; the session is kept",
+            )
+            .with_retry_after(left)
         }),
     }
 }

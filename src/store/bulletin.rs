@@ -47,8 +47,7 @@ impl Bulletin {
             // A moment in which there is no line would look as if nothing had been said: through a file of its own.
             let number = WRITING.fetch_add(1, Ordering::Relaxed);
             let new = path.with_extension(format!("{}-{number}", process::id()));
-            let moved =
-                fs::write(&new, format!("{line}\n")).and_then(|()| fs::rename(&new, path));
+            let moved = fs::write(&new, format!("{line}\n")).and_then(|()| fs::rename(&new, path));
             moved.inspect_err(|_| {
                 // It may not be there at all.
                 let _ = fs::remove_file(&new);

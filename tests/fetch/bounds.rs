@@ -9,7 +9,11 @@ use tauri_plugin_otpless::{
     ErrorKind,
     engine::{IDLE, MAX_OPEN, MAX_UNDER_WAY, Owner, PAGES_SHARE, SPARED},
 };
-use tokio::{io::{AsyncReadExt, AsyncWriteExt}, net::TcpListener, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::timeout,
+};
 
 use super::{EVERYWHERE, Page, kind};
 use crate::support::{Backend, Device, PATIENCE};

@@ -516,7 +516,9 @@ impl Device {
         tokio::time::sleep(MINUTE).await;
         self.look(0).await;
         for process in self.stale_processes().await {
-            world.oracle().violated(&world, format!("{process} is still Stale, although all is well for long"));
+            world
+                .oracle()
+                .violated(&world, format!("{process} is still Stale, although all is well for long"));
         }
         self.everything_is_stored().await;
         // Everything is stored by now, and what others have left behind is read at a start.

@@ -52,10 +52,15 @@ async fn d1_a_page_calls_the_backend_with_the_session_and_never_has_the_token() 
         backend.second_piece.notify_one();
         let request = backend.requests().pop().expect("it came");
         assert!(request.contains(sent), "{body}: {request}");
-        assert!(content_type.is_empty() || request.contains(&format!("content-type: {content_type}")), "{request}");
-        eventually("the answer is there", Duration::from_secs(20), async || match app.read("backend-result").await {
-            Ok(text) if text.starts_with("201 ") && text.ends_with(", and end") => Ok(()),
-            other => Err(other),
+        assert!(
+            content_type.is_empty() || request.contains(&format!("content-type: {content_type}")),
+            "{request}"
+        );
+        eventually("the answer is there", Duration::from_secs(20), async || {
+            match app.read("backend-result").await {
+                Ok(text) if text.starts_with("201 ") && text.ends_with(", and end") => Ok(()),
+                other => Err(other),
+            }
         })
         .await;
     }
