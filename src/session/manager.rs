@@ -111,6 +111,7 @@ pub(super) struct Inner {
     pub(super) refreshing: SingleFlight<Result<()>>,
     pub(super) verifying: SingleFlight<Result<()>>,
     pub(super) asking_details: SingleFlight<Result<SessionDetails>>,
+    pub(super) taking_news: SingleFlight<()>,
 }
 
 impl SessionManager {
@@ -140,6 +141,7 @@ impl SessionManager {
             refreshing: SingleFlight::default(),
             verifying: SingleFlight::default(),
             asking_details: SingleFlight::default(),
+            taking_news: SingleFlight::default(),
         }))
     }
 

@@ -4,8 +4,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
-
 use super::{
     activity::{noted_too, notes},
     adopt::Adopted,
@@ -124,22 +122,25 @@ impl Inner {
     /// all (rule 10), and a sign-in in one process is there in the others.
     pub(super) async fn hear_peers(self: &Arc<Self>) {
         self.hear_logout();
-        if self.peers_have_news()
-            && let Some(running) = Running::start(self, Job::News)
-        {
-            let inner = self.clone();
-            let (done, taken) = oneshot::channel();
-            self.runtime.spawn(Box::pin(async move {
-                inner.take_news().await;
-                drop(running);
-                // Whoever asked may have stopped waiting.
-                let _ = done.send(());
-            }));
-            let _ = tokio::time::timeout(NEWS_WAIT, taken).await;
+        if self.peers_have_news() || self.read(|state, _| state.running.contains(&Job::News)) {
+            // It goes on for whoever comes later.
+            let _ = tokio::time::timeout(NEWS_WAIT, self.take_news()).await;
         }
     }
 
+    /// Joins whoever is looking already, or looks.
     pub(super) async fn take_news(self: &Arc<Self>) {
+        let inner = self.clone();
+        let flight = self.taking_news.run(&*self.runtime, || async move {
+            let _running = Running::start(&inner, Job::News);
+            inner.look_at_news().await;
+        });
+        if flight.await.is_err() {
+            tracing::error!("the look at what another process has changed ended without a result");
+        }
+    }
+
+    async fn look_at_news(self: &Arc<Self>) {
         let (generation, signed_in) = self.read(|state, _| (self.generation(), state.live().is_some()));
         if signed_in {
             // Asked before the keychain: whoever holds it may have in memory what the keychain refuses.
