@@ -25,13 +25,13 @@ pub enum ErrorKind {
     Network,
     /// The server was reached and did not work. The session is kept.
     Server,
-    /// The server asked for fewer requests. The session is kept.
+    /// The server asked for fewer requests, or too many calls of `fetch` are open. The session is kept.
     RateLimited,
     /// A token did not pass verification. Nothing was stored.
     InvalidToken,
     /// The operating system's keychain did not answer or is locked. Nothing was lost.
     StorageUnavailable,
-    /// The keychain answered with a refusal that trying again will not change.
+    /// A newer version of the app has taken the stored session over: restart to use that version.
     Storage,
     /// The session changed while the call was under way (a logout or another sign-in won).
     SessionChanged,

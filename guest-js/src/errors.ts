@@ -23,14 +23,14 @@ const ERROR_KINDS = [
  * | `rejected` | OTPless said that this session is over; it has been ended here too |
  * | `network` | the server could not be reached; the session is kept; `code` is one of OTPless's 91xx |
  * | `server` | the server was reached and did not work; the session is kept |
- * | `rateLimited` | the server asked for fewer requests; the session is kept |
+ * | `rateLimited` | the server asked for fewer requests, or too many calls of `fetch` are open; the session is kept |
  * | `invalidToken` | a token did not pass verification; nothing was stored |
  * | `storageUnavailable` | the keychain does not answer or is locked; nothing was lost |
- * | `storage` | the keychain refused, and trying again will not change that |
+ * | `storage` | a newer version of the app has taken the stored session over: restart to use that version |
  * | `sessionChanged` | a logout or another sign-in won while the call was under way |
  * | `invalidConfig` | the app is configured wrongly; the message names the setting |
  * | `invalidArgument` | an argument is not acceptable; the message names it |
- * | `notPermitted` | this window has not been given the permission; the message names it |
+ * | `notPermitted` | this window has not been given the permission, the webview is not the window's own, or the URL is not in the scope; the message says which |
  * | `internal` | a defect, or an answer nobody foresaw |
  *
  * @example

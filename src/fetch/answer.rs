@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 const READ_AT_ONCE: usize = 256 * 1024;
 
 /// What can be unpacked, as `Accept-Encoding` says it. Not brotli: its decoder keeps a window as large as the answer
-/// asks for, up to a gigibyte; with these two it is 32 KiB (RFC 1951 §2).
+/// asks for, up to a gibibyte; with these two it is 32 KiB (RFC 1951 §2).
 pub(crate) const UNPACKED: &str = "gzip, deflate";
 
 /// How an answer is packed.

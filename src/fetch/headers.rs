@@ -163,8 +163,9 @@ pub(crate) fn for_page(headers: &HeaderMap, secrets: &Secrets, unpacked: bool) -
     headers
         .iter()
         .filter(|(name, value)| {
+            let hidden: &[&str] = if unpacked { &OF_WHAT_IS_PACKED } else { &[] };
             !HIDDEN.contains(&name.as_str())
-                && !(unpacked && OF_WHAT_IS_PACKED.contains(&name.as_str()))
+                && !hidden.contains(&name.as_str())
                 && !of_connection.iter().any(|hidden| hidden == name.as_str())
                 && !secrets.are_in(value.as_bytes())
         })

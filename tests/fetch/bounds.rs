@@ -104,7 +104,7 @@ async fn d9_a_body_that_nobody_reads_is_counted_although_it_was_answered() {
         let mut connections = Vec::new();
         loop {
             let (mut connection, _) = listener.accept().await.expect("a connection");
-            connection.read(&mut [0; 1024]).await.expect("the head of the request, or some of it");
+            connection.read_u8().await.expect("the request begins");
             let head = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
             connection.write_all(head).await.expect("it is read");
             connections.push(connection);

@@ -114,7 +114,7 @@ impl Device {
     pub(crate) async fn live(mut self) {
         let end = self.world.true_now() + MONTH;
         self.start(0);
-        self.sign_in(0).await;
+        drop(self.sign_in(0).await);
         while self.world.true_now() < end && self.world.oracle().violations.is_empty() {
             let event = self.world.draw(|rng| *pick(rng, USUAL));
             self.happen(event).await;
@@ -222,7 +222,7 @@ impl Device {
                 self.sign_out(slot).await;
                 self.sign_out(slot).await;
             }
-            Event::SignInAnew => self.sign_in(slot).await,
+            Event::SignInAnew => drop(self.sign_in(slot).await),
             Event::Network => {
                 let weather = world.draw(|rng| {
                     *pick(
@@ -358,16 +358,14 @@ impl Device {
             () = tokio::time::sleep(MINUTE) => None,
         };
         if session.is_some_and(|session: Session| session.status == SessionStatus::SignedOut) {
-            self.sign_in(slot).await;
+            drop(self.sign_in(slot).await);
         }
     }
 
-    async fn sign_in(&mut self, slot: usize) {
+    /// Answers why it was refused, if it was.
+    async fn sign_in(&mut self, slot: usize) -> Option<String> {
         self.ensure_running(slot);
-        let Some(app) = &self.apps[slot] else { return };
-        if app.process.is_frozen() {
-            return;
-        }
+        let app = self.apps[slot].as_ref().filter(|app| !app.process.is_frozen())?;
         let world = self.world.clone();
         let issued = world.sign_in();
         world.tell(|| format!("{} signs in in {}", short(&issued.user_id), app.process.name()));
@@ -377,13 +375,17 @@ impl Device {
         let started =
             app.does(|manager| async move { manager.start_session(result).await.map_err(|e| e.to_string()) });
         match started.done().await {
-            Some(Ok(_)) => {}
+            Some(Ok(_)) => None,
             Some(Err(why)) => {
                 world.tell(|| format!("the sign-in was not taken: {why}"));
                 world.oracle().sign_in_failed(&issued);
+                Some(why)
             }
             // The process died: nobody knows whether it was taken.
-            None => world.oracle().sign_in_unknown(&issued),
+            None => {
+                world.oracle().sign_in_unknown(&issued);
+                None
+            }
         }
     }
 
@@ -519,6 +521,12 @@ impl Device {
             world
                 .oracle()
                 .violated(&world, format!("{process} is still Stale, although all is well for long"));
+        }
+        // Nor does anything stand in the way of somebody new, in a process that has been through all of it.
+        if let Some(why) = self.sign_in(0).await {
+            world
+                .oracle()
+                .violated(&world, format!("all is well for long, and a sign-in was not taken: {why}"));
         }
         self.everything_is_stored().await;
         // Everything is stored by now, and what others have left behind is read at a start.
