@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use otpless_local::{Fault, Operation, Settings};
-use tauri_plugin_otpless::ErrorKind;
+use tauri_plugin_otpless::{ErrorKind, SessionStatus};
 
 use crate::support::Device;
 
@@ -69,6 +69,23 @@ async fn c6_tokens_that_another_process_has_renewed_are_an_answer_while_this_one
     device.time_passes(MINUTE);
     other.refresh().await.expect_err("but it makes no exchange of its own");
     assert_eq!(device.control.count(Operation::Refresh), 2);
+}
+
+/// What the server said of one session is no answer to the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn c6_a_wait_that_came_with_a_verdict_ends_nobody_elses_session() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    device.time_passes(MINUTE);
+    device.control.fault(Operation::Authenticate, limited(600), 1);
+    let first = app.verify().await.unwrap_err();
+    app.logout().await;
+    app.start_session(device.issue().web()).await.expect("signing in asks for nothing");
+    assert!(app.diagnostics().last_verify.is_none());
+    let error = app.verify().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RateLimited);
+    assert_ne!((error.code(), error.message()), (first.code(), first.message()), "it is about another");
+    assert_eq!(app.session().await.status, SessionStatus::Active);
 }
 
 #[tokio::test(flavor = "multi_thread")]

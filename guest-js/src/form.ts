@@ -3,7 +3,9 @@
  * (WebKitGTK's) can send such a form and cannot read it.
  */
 export function encoded(form: FormData): Blob {
-  const boundary = `----otpless-${crypto.randomUUID()}`;
+  // Not `randomUUID`, which pages of a development server that is not on this machine do not have.
+  const random = crypto.getRandomValues(new Uint8Array(16));
+  const boundary = `----otpless-${Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
   const parts: BlobPart[] = [];
   for (const [name, value] of form) {
     const start = `--${boundary}\r\nContent-Disposition: form-data; name="${escaped(lines(name))}"`;

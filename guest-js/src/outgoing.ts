@@ -88,7 +88,7 @@ async function wholeOrStream(source: ReadableStreamDefaultReader<Uint8Array>): P
   const late = new Promise<"late">((resolve) => {
     timer = setTimeout(resolve, PATIENCE, "late");
   });
-  let next = source.read();
+  let next = reading(source);
   try {
     while (size <= LARGEST_KEPT) {
       const found = await Promise.race([next, late]);
@@ -100,12 +100,19 @@ async function wholeOrStream(source: ReadableStreamDefaultReader<Uint8Array>): P
       }
       read.push(found.value);
       size += found.value.byteLength;
-      next = source.read();
+      next = reading(source);
     }
   } finally {
     clearTimeout(timer);
   }
   return continued(read, next, source);
+}
+
+/** The next piece. That it fails may be found out before anybody asks for it. */
+function reading(source: ReadableStreamDefaultReader<Uint8Array>): Promise<ReadableStreamReadResult<Uint8Array>> {
+  const piece = source.read();
+  piece.catch(() => {});
+  return piece;
 }
 
 /** A reader of what was read already, and then of the rest. */
@@ -126,7 +133,7 @@ function continued(
         if (found.done) {
           controller.close();
         } else {
-          next = source.read();
+          next = reading(source);
           controller.enqueue(found.value);
         }
       },

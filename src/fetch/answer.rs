@@ -72,7 +72,10 @@ impl fmt::Debug for Answer {
 
 impl Answer {
     pub(crate) fn new(response: Response, coding: Option<Coding>) -> Self {
-        let reader = StreamReader::new(Errors(BodyDataStream::new(reqwest::Body::from(response))));
+        let reader = StreamReader::new(Errors {
+            pieces: BodyDataStream::new(reqwest::Body::from(response)),
+            late: None,
+        });
         let body = match coding {
             Some(coding) => Body::Packed(reader, coding),
             None => Body::Plain(Box::new(reader)),
@@ -141,8 +144,12 @@ fn unpacked(packed: Packed, coding: Coding, first: Option<u8>) -> Box<dyn AsyncR
     }
 }
 
-/// Errors of the network, told apart from those of a decoder by what they are made of.
-struct Errors<S>(S);
+/// Errors of the network, told apart from those of a decoder by what they are made of. An error comes one look later than it
+/// happened: a decoder that is told of one throws away what it has unpacked just before.
+struct Errors<S> {
+    pieces: S,
+    late: Option<io::Error>,
+}
 
 impl<S: futures_core::Stream<Item = reqwest::Result<Bytes>> + Unpin> futures_core::Stream for Errors<S> {
     type Item = io::Result<Bytes>;
@@ -151,7 +158,19 @@ impl<S: futures_core::Stream<Item = reqwest::Result<Bytes>> + Unpin> futures_cor
         mut self: Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> Poll<Option<io::Result<Bytes>>> {
-        Pin::new(&mut self.0).poll_next(cx).map(|next| next.map(|piece| piece.map_err(io::Error::other)))
+        if let Some(error) = self.late.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match Pin::new(&mut self.pieces).poll_next(cx) {
+            Poll::Ready(Some(Err(error))) => {
+                self.late = Some(io::Error::other(error));
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Ready(Some(Ok(piece))) => Poll::Ready(Some(Ok(piece))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 
@@ -238,6 +257,9 @@ mod tests {
             let packed = answer(Some(Coding::Gzip), [piece(bytes), lost()]);
             assert_eq!(all(packed).await.unwrap_err().code(), Some("9101"), "{}", bytes.len());
         }
+        let mut packed = answer(Some(Coding::Gzip), [piece(GZIP), lost()]);
+        assert_eq!(packed.next_piece().await.unwrap(), b"unpacked", "what has arrived is handed over first");
+        assert_eq!(packed.next_piece().await.unwrap_err().code(), Some("9101"));
     }
 
     #[tokio::test]

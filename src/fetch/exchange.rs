@@ -1,13 +1,16 @@
 //! One call on the network: the session attached, a 401 answered with a renewal, redirects followed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use reqwest::{
     Method, Response, StatusCode, Version,
     header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, RANGE},
 };
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
     answer::{Answer, Coding, UNPACKED},
@@ -16,8 +19,8 @@ use super::{
     headers,
     redirect::{self, Hop, MAX_REDIRECTS},
     scope::Scope,
-    share::Taken,
-    upload::{Progress, Source},
+    share::{Place, Taken},
+    upload::{Progress, ProgressOfBody, Source},
 };
 use crate::{
     SessionManager,
@@ -88,7 +91,7 @@ pub(crate) struct Exchange<'a> {
     redirect: Redirect,
     source: Source,
     /// Among the requests under way, until there is an answer and nothing of the body is being sent any more.
-    place: Arc<Taken>,
+    place: Arc<Place>,
     /// Whose call it is: the session there was when it was asked for, if there was one …
     asked_in: Option<u64>,
     /// … and what the first request carried.
@@ -107,7 +110,7 @@ impl<'a> Exchange<'a> {
         asked_in: Option<u64>,
         place: Taken,
     ) -> Self {
-        let (place, secrets) = (Arc::new(place), Secrets::default());
+        let (place, secrets) = (Place::new(place), Secrets::default());
         Self {
             manager,
             http,
@@ -198,6 +201,7 @@ impl<'a> Exchange<'a> {
         let progress = Progress::new();
         if hop.body != BodyKind::None {
             *request.body_mut() = self.source.body(&progress, &self.place);
+            tokio::spawn(given_back_when_stuck(Arc::downgrade(&self.place), progress.of_body()));
         } else if matches!(hop.method, Method::POST | Method::PUT) {
             // Some servers answer 411 otherwise; the fetch standard asks for it.
             request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -256,6 +260,19 @@ fn opaque(hop: &Hop, redirected: bool) -> Head {
     }
 }
 
+/// A server that has answered and reads no more, on a connection that it keeps, may hold a body for ever; not its place.
+async fn given_back_when_stuck(place: Weak<Place>, progress: ProgressOfBody) {
+    while let Some(last) = progress.last() {
+        sleep_until(last + NO_PROGRESS).await;
+        if progress.last() == Some(last) {
+            if let Some(place) = place.upgrade() {
+                place.give_back();
+            }
+            return;
+        }
+    }
+}
+
 /// Gives up on `work` when nothing has happened for [`NO_PROGRESS`].
 async fn bounded<T>(progress: &Progress, work: impl Future<Output = T>) -> Result<T> {
     let mut work = std::pin::pin!(work);
@@ -281,6 +298,7 @@ fn unanswered(why: Unreachable) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fetch::share::{PAGES_SHARE, Supply};
 
     #[tokio::test(start_paused = true)]
     async fn d9_a_request_without_an_answer_is_given_up_five_minutes_after_the_last_progress() {
@@ -299,5 +317,24 @@ mod tests {
         assert_eq!((error.kind(), error.code()), (ErrorKind::Network, Some("9100")));
         assert_eq!(began.elapsed().as_secs(), (3 * 4 + 5) * 60);
         uploading.await.expect("no panic");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn d9_a_body_that_is_stuck_gives_its_place_back_and_one_that_moves_keeps_it() {
+        let share = Supply::new(PAGES_SHARE).share();
+        let place = Place::new(share.try_take(1).expect("there is one"));
+        let progress = Progress::new();
+        let watching = tokio::spawn(given_back_when_stuck(Arc::downgrade(&place), progress.of_body()));
+        for _ in 0..3 {
+            tokio::time::sleep(NO_PROGRESS - Duration::from_secs(1)).await;
+            progress.made();
+            assert!(share.try_take(1).is_none(), "it moves");
+        }
+        watching.await.expect("no panic");
+        assert!(share.try_take(1).is_some());
+        let began = Instant::now();
+        let gone = Progress::new().of_body();
+        given_back_when_stuck(Arc::downgrade(&place), gone).await;
+        assert_eq!(began.elapsed(), Duration::ZERO, "a body that is gone is not waited for");
     }
 }

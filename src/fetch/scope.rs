@@ -79,10 +79,14 @@ impl Scope {
         let any = |entries: &[Arc<Entry>], url: &Url| -> Result<bool> {
             entries.iter().try_fold(false, |found, entry| Ok(entry.matches(url)? || found))
         };
-        let (plain, (joined, leads_elsewhere)) = (plainly_spelt(url), joined(url));
-        let denied = any(&self.deny, url)? | any(&self.deny, &plain)? | any(&self.deny, &joined)?;
-        let allowed = any(&self.allow, url)? & any(&self.allow, &plain)?;
-        if allowed & !denied & (!leads_elsewhere || any(&self.allow, &joined)?) {
+        let plain = plainly_spelt(url);
+        let mut denied = any(&self.deny, url)? | any(&self.deny, &plain)?;
+        let mut allowed = any(&self.allow, url)? & any(&self.allow, &plain)?;
+        for (read, leads_elsewhere) in otherwise_read(&plain) {
+            denied |= any(&self.deny, &read)?;
+            allowed &= any(&self.allow, &read)? || !leads_elsewhere;
+        }
+        if allowed & !denied {
             return Ok(());
         }
         Err(Error::new(
@@ -111,18 +115,23 @@ fn plainly_spelt(url: &Url) -> Url {
     plain
 }
 
-/// `url` as servers read it that take an escaped slash for one before they follow `..`, and several slashes for one (nginx does
-/// both unless told otherwise); and whether there are steps like `..` in it that only they follow. A slash that is escaped
-/// because it stands in a name is another matter: whoever allows `/projects/*` means `/projects/a%2Fb` too.
-fn joined(url: &Url) -> (Url, bool) {
-    let plain = plainly_spelt(url);
+/// `url` as servers read it that take an escaped slash for one, leave out what follows a `;`, or take several slashes for one,
+/// before they follow `..` (nginx and Tomcat do, unless told otherwise); and whether there are steps like `..` in it that only
+/// they follow. A slash that is escaped because it stands in a name is another matter: whoever allows `/projects/*` means
+/// `/projects/a%2Fb` too.
+fn otherwise_read(plain: &Url) -> [(Url, bool); 2] {
     let path = plain.path().replace("%2F", "/").replace("%2f", "/").replace("%5C", "/").replace("%5c", "/");
-    let leads_elsewhere = path.split('/').any(|step| matches!(step, "." | ".."));
-    let steps: Vec<&str> = path.split('/').filter(|step| !step.is_empty()).collect();
-    let end = if path.ends_with('/') && !steps.is_empty() { "/" } else { "" };
-    let mut joined = plain;
-    joined.set_path(&format!("/{}{end}", steps.join("/")));
-    (joined, leads_elsewhere)
+    let steps: Vec<&str> =
+        path.split('/').skip(1).map(|step| step.split(';').next().unwrap_or(step)).collect();
+    let leads_elsewhere = steps.iter().any(|step| matches!(*step, "." | ".."));
+    let read = |steps: &[&str]| {
+        let mut read = plain.clone();
+        read.set_path(&format!("/{}", steps.join("/")));
+        (read, leads_elsewhere)
+    };
+    let (last, others) = steps.split_last().unwrap_or((&"", &[]));
+    let merged: Vec<&str> = others.iter().filter(|step| !step.is_empty()).chain([last]).copied().collect();
+    [read(&steps), read(&merged)]
 }
 
 /// With what RFC 3986 §2.3 calls unreserved as it is.
@@ -218,6 +227,9 @@ mod tests {
             "/%2Fadmin/users",
             "/admin%2Fusers",
             "/./%2F/%61dmin//users",
+            "/admin;x/users",
+            "/orders/..;/admin/users",
+            "/orders;a=b/..;/%61dmin;c%2Fusers",
         ] {
             assert!(!allows(&scope, &format!("https://api.example.com{spelling}")), "{spelling}");
         }
@@ -261,7 +273,9 @@ mod tests {
     fn no_spelling_of_a_path_leaves_what_is_allowed() {
         let scope =
             scope(&[json!("https://api.example.com/v1/*"), json!("https://api.example.com/p/:id/x")], &[]);
-        for good in ["/v1/a", "/v1/a%2Fb", "/v1//a", "/v1/a/../b", "/v1/a%2F..%2Fb", "/p/1/x"] {
+        for good in
+            ["/v1/a", "/v1/", "/v1/a;b=c/d", "/v1/a%2Fb", "/v1//a", "/v1/a/../b", "/v1/a%2F..%2Fb", "/p/1/x"]
+        {
             assert!(allows(&scope, &format!("https://api.example.com{good}")), "{good}");
         }
         for bad in [

@@ -1,6 +1,6 @@
 //! What there is for all pages together, and how much of it one of them may have (requirement D9).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -58,6 +58,21 @@ impl Share {
         let own = self.own.clone().acquire_many_owned(count).await.ok();
         let all = self.all.clone().acquire_many_owned(count).await.ok();
         Taken { _own: own, _all: all }
+    }
+}
+
+/// A request's place among those under way. Held by whoever makes it and by the body that the network has, and given back by
+/// the last of them, or early.
+#[derive(Debug)]
+pub(crate) struct Place(Mutex<Option<Taken>>);
+
+impl Place {
+    pub(crate) fn new(taken: Taken) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Some(taken))))
+    }
+
+    pub(crate) fn give_back(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fmt, io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     task::{Context, Poll, ready},
 };
 
@@ -13,7 +13,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     ask::BodyKind,
-    share::{PAGES_SHARE, Share, Taken},
+    share::{PAGES_SHARE, Place, Share, Taken},
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -150,7 +150,7 @@ impl Source {
 
     /// The body as the HTTP client takes it, which keeps `place` until it lets go of it; a stream is one that breaks off if it
     /// is asked for twice.
-    pub(crate) fn body(&mut self, progress: &Progress, place: &Arc<Taken>) -> Option<reqwest::Body> {
+    pub(crate) fn body(&mut self, progress: &Progress, place: &Arc<Place>) -> Option<reqwest::Body> {
         let inner = match self {
             Self::None => return None,
             Self::Whole(bytes) => Inner::Whole(bytes.clone()),
@@ -176,6 +176,21 @@ impl Progress {
     pub(crate) fn last(&self) -> Instant {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// For as long as somebody makes any.
+    pub(crate) fn of_body(&self) -> ProgressOfBody {
+        ProgressOfBody(Arc::downgrade(&self.0))
+    }
+}
+
+/// The progress of a body that nobody may be sending any more.
+#[derive(Debug)]
+pub(crate) struct ProgressOfBody(Weak<Mutex<Instant>>);
+
+impl ProgressOfBody {
+    pub(crate) fn last(&self) -> Option<Instant> {
+        self.0.upgrade().map(|last| Progress(last).last())
+    }
 }
 
 impl fmt::Debug for Progress {
@@ -188,7 +203,7 @@ impl fmt::Debug for Progress {
 struct Outgoing {
     inner: Inner,
     progress: Progress,
-    _place: Arc<Taken>,
+    _place: Arc<Place>,
 }
 
 #[derive(Debug)]
@@ -256,8 +271,8 @@ mod tests {
         Ok(read)
     }
 
-    fn place() -> Arc<Taken> {
-        Arc::new(room(1).try_take(1).expect("there is one"))
+    fn place() -> Arc<Place> {
+        Place::new(room(1).try_take(1).expect("there is one"))
     }
 
     /// For two pages alike.

@@ -142,6 +142,7 @@ impl Inner {
             }
             self.next_generation(state);
             state.witness(claims.as_ref().and_then(Claims::issued_at), now);
+            state.not_delivered(&record.tokens.session_id);
             let live = Live::stored(record, claims, state.server_now(now), random);
             state.phase = Phase::SignedOut(None);
             state.sign_in(live, Storage::Keychain, None);

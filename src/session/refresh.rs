@@ -106,8 +106,14 @@ impl Inner {
         let outcome = self.refresh_locked(generation, &asked_for).await;
         let random = self.random();
         self.update(|state, now| {
-            state.last_refresh =
-                Some(Exchange { at: now.wall, ok: outcome.is_ok(), error: outcome.as_ref().err().cloned() });
+            // Unless somebody else has signed in since, whom it does not concern.
+            if self.generation() == generation || state.live().is_none() {
+                state.last_refresh = Some(Exchange {
+                    at: now.wall,
+                    ok: outcome.is_ok(),
+                    error: outcome.as_ref().err().cloned(),
+                });
+            }
             if let Err(error) = &outcome {
                 let why = error.clone();
                 state.said.later(move || tracing::warn!(%why, "the session token could not be renewed"));

@@ -79,7 +79,7 @@ impl Retry {
         }
     }
 
-    /// A call of another kind went well, so what was wrong with all of them is not any more.
+    /// A refresh went well, so what was wrong with all calls is not any more.
     pub(crate) fn others_succeed(&mut self) {
         self.held = false;
     }

@@ -289,6 +289,7 @@ impl Inner {
                 state.owe(old.revocation());
             }
             state.waiting.retain(|waiting| waiting.session_id != record.tokens.session_id);
+            state.not_delivered(&record.tokens.session_id);
             state.witness(verified.session.issued_at(), now);
             let server_now = state.server_now(now);
             let mut live = Live::new(record.clone(), Some(verified.session), server_now, jitter);

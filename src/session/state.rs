@@ -194,6 +194,7 @@ impl State {
 
     /// The server is to be told that a session is over, and the keychain to remember that it must be.
     pub(crate) fn owe(&mut self, revocation: Revocation) {
+        self.not_delivered(&revocation.session_id);
         outbox::add(&mut self.waiting, revocation);
         self.unnoted = true;
     }
@@ -205,6 +206,12 @@ impl State {
             self.delivered.pop_front();
         }
         self.delivered.push_back(digest_of(session_id));
+    }
+
+    /// It is a session again, or another end of it.
+    pub(crate) fn not_delivered(&mut self, session_id: &SessionId) {
+        let digest = digest_of(session_id);
+        self.delivered.retain(|delivered| delivered.as_ref() != digest.as_ref());
     }
 
     /// Whether the server was told of it lately.
@@ -278,6 +285,9 @@ impl State {
 
     fn forget_retries(&mut self) {
         self.retries = std::mem::take(&mut self.retries).of_a_new_session();
+        // What was said of another session is no answer to this one.
+        self.last_refresh = None;
+        self.last_verify = None;
     }
 
     /// Notes that the user did something. Deadlines have been checked before (requirement C8). Returns whether it is

@@ -125,8 +125,14 @@ impl Inner {
         let (outcome, wait) = self.ask(generation, &record).await;
         let random = self.random();
         self.update(|state, now| {
-            state.last_verify =
-                Some(Exchange { at: now.wall, ok: outcome.is_ok(), error: outcome.as_ref().err().cloned() });
+            // Unless somebody else has signed in since, whom it does not concern.
+            if self.generation() == generation || state.live().is_none() {
+                state.last_verify = Some(Exchange {
+                    at: now.wall,
+                    ok: outcome.is_ok(),
+                    error: outcome.as_ref().err().cloned(),
+                });
+            }
             if self.generation() != generation {
                 state.retries.heartbeat.asked_to_wait(wait, now);
                 return;
@@ -135,7 +141,6 @@ impl Inner {
                 Ok(()) => {
                     let server_now = state.server_now(now);
                     state.retries.heartbeat.succeeded();
-                    state.retries.refresh.others_succeed();
                     if let Some(live) = state.live_mut() {
                         live.heartbeat_at = server_now;
                         live.verified = Some(now.monotonic);

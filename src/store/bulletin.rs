@@ -3,17 +3,19 @@
 
 use std::{
     fs::{self, File},
-    io::Read as _,
-    path::PathBuf,
-    process,
-    sync::atomic::{AtomicUsize, Ordering},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// The longest line that is read, in bytes; ours have two thirds of it.
 const MAX_BYTES: u64 = 256;
 
-/// Lines that are being written, each in a file of its own.
-static WRITING: AtomicUsize = AtomicUsize::new(0);
+/// How the file is named in which a line is written.
+const NEW: &str = ".new";
+
+/// What is older than this was left behind by a process that was killed while it wrote.
+const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
 /// The line. Without a path there is only this process.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +23,9 @@ pub(crate) struct Bulletin(Option<PathBuf>);
 
 impl Bulletin {
     pub(crate) fn at(path: Option<PathBuf>) -> Self {
+        if let Some(path) = &path {
+            sweep(path);
+        }
         Self(path)
     }
 
@@ -43,18 +48,39 @@ impl Bulletin {
         if self.read().as_deref() == Some(line) {
             return;
         }
-        let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
-            // A moment in which there is no line would look as if nothing had been said: through a file of its own.
-            let number = WRITING.fetch_add(1, Ordering::Relaxed);
-            let new = path.with_extension(format!("{}-{number}", process::id()));
-            let moved = fs::write(&new, format!("{line}\n")).and_then(|()| fs::rename(&new, path));
-            moved.inspect_err(|_| {
-                // It may not be there at all.
-                let _ = fs::remove_file(&new);
-            })
-        });
+        // A moment in which there is no line would look as if nothing had been said: through a file of its own. Should that be
+        // refused (on Windows by a program that has the file open), a moment is better than nothing.
+        let written = replace(path, line).or_else(|_| fs::write(path, format!("{line}\n")));
         if let Err(error) = written {
             tracing::debug!(%error, "other processes of this app could not be told");
+        }
+    }
+}
+
+fn replace(path: &Path, line: &str) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut new = tempfile::Builder::new()
+        .prefix(path.file_name().unwrap_or_default())
+        .suffix(NEW)
+        .tempfile_in(folder)?;
+    new.write_all(format!("{line}\n").as_bytes())?;
+    new.persist(path)?;
+    Ok(())
+}
+
+fn sweep(path: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return;
+    };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_ours =
+            entry.file_name().to_str().is_some_and(|file| file.starts_with(name) && file.ends_with(NEW));
+        let age =
+            entry.metadata().and_then(|data| data.modified()).map(|at| at.elapsed().unwrap_or_default());
+        if is_ours && age.is_ok_and(|age| age > LEFT_BEHIND) {
+            // Another process may have done it.
+            let _ = fs::remove_file(entry.path());
         }
     }
 }
@@ -76,6 +102,25 @@ mod tests {
             assert_eq!(other.read(), None);
         }
         assert_eq!(Bulletin::default().read(), None);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_behind_goes_and_what_is_being_written_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str, age: u64| {
+            let file = File::create(dir.path().join(name)).unwrap();
+            file.set_modified(std::time::SystemTime::now() - Duration::from_secs(age)).unwrap();
+        };
+        for (name, age) in
+            [("line.txtaB3.new", 90), ("line.txtcD4.new", 5), ("line.txt", 90), ("other.new", 90)]
+        {
+            at(name, age);
+        }
+        Bulletin::at(Some(dir.path().join("line.txt")));
+        let mut left: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["line.txt", "line.txtcD4.new", "other.new"]);
     }
 
     #[test]

@@ -264,7 +264,8 @@ impl Oracle {
         let Some(seen) = self.seen.get(process) else { return };
         if let Some(truth) = seen.shows.as_ref().and_then(|user| self.truths.get_mut(user)) {
             truth.last_active = truth.last_active.max(at);
-            truth.noted_in_doubt = !seen.time_known;
+            // Whoever the service has not told the time believes that it is no earlier than what another has noted.
+            truth.noted_in_doubt = !seen.time_known || (truth.noted_in_doubt && !seen.was_told_time);
         }
     }
 
