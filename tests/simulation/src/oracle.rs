@@ -179,6 +179,12 @@ impl Oracle {
 
     pub(crate) fn machine_slept(&mut self, world: &World) {
         self.last_jump = Some(world.awake());
+        if !world.scenario.unset_clock {
+            // It cannot be told from a clock that was set: what the service has said of the time is in doubt again.
+            for seen in self.seen.values_mut() {
+                seen.was_told_time = false;
+            }
+        }
     }
 
     pub(crate) fn clock_was_set(&mut self, world: &World) {
