@@ -122,6 +122,8 @@ pub(crate) struct Oracle {
     /// Session tokens the service has issued: whose, and until when.
     issued: HashMap<String, (String, Timestamp)>,
     seen: BTreeMap<String, Seen>,
+    /// Whether the machine's clock ever was: what was noted then stays.
+    clock_was_wrong: bool,
     last_jump: Option<Duration>,
     pub(crate) violations: Vec<String>,
 }
@@ -135,6 +137,7 @@ impl Oracle {
             users_by_refresh_token: HashMap::new(),
             issued: HashMap::new(),
             seen: BTreeMap::new(),
+            clock_was_wrong: false,
             last_jump: None,
             violations: Vec::new(),
         }
@@ -150,6 +153,7 @@ impl Oracle {
     // What happens in the world.
 
     pub(crate) fn process_started(&mut self, process: &str, world: &World) {
+        self.clock_was_wrong |= world.clock_error_ms() != 0;
         let seen = Seen {
             alive: true,
             time_known: world.clock_error_ms() == 0,
@@ -188,6 +192,7 @@ impl Oracle {
     }
 
     pub(crate) fn clock_was_set(&mut self, world: &World) {
+        self.clock_was_wrong |= world.clock_error_ms() != 0;
         self.last_jump = Some(world.awake());
         for truth in self.truths.values_mut() {
             truth.clock_moved = true;
@@ -676,8 +681,11 @@ impl Oracle {
                 truth.clock_moved || began.iter().any(|other| *other + CLOCK_SLACK >= truth.began)
             }
             Some(EndReason::Inactive) => {
+                let told = self.seen.get(process).is_some_and(|seen| seen.was_told_time);
                 truth.clock_moved
                     || in_doubt
+                    // It believes that it is no earlier than what was noted under a wrong clock, whosesoever activity that was.
+                    || (self.clock_was_wrong && !told)
                     || truth.noted_in_doubt
                     || self.policy.inactivity_timeout.is_some_and(|timeout| idle >= timeout)
             }
