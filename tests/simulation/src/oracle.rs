@@ -23,6 +23,9 @@ const ACTIVITY_SLACK: Duration = Duration::from_secs(15);
 /// The loop looks at least this often while the machine is awake (`MAX_SLEEP`), and what is published may be so old.
 const LOOK_SLACK: Duration = Duration::from_secs(65);
 
+/// As long may it take until the keychain has the note that a session is over (`STORE_TIMEOUT`).
+const NOTING: Duration = Duration::from_secs(5);
+
 /// OTPless's tolerance for `exp`.
 const LEEWAY: Duration = Duration::from_secs(60);
 
@@ -95,6 +98,8 @@ struct Seen {
     alive: bool,
     shows: Option<String>,
     status: Option<SessionStatus>,
+    /// Whose end it has shown last, when nobody else had noted it, and when that was.
+    owes: Option<(String, Duration)>,
     /// What it showed as over: must not come back.
     over: HashSet<String>,
     time_known: bool,
@@ -165,10 +170,17 @@ impl Oracle {
         self.seen.insert(process.to_owned(), seen);
     }
 
-    pub(crate) fn process_died(&mut self, process: &str) {
+    pub(crate) fn process_died(&mut self, process: &str, world: &World) {
         if let Some(seen) = self.seen.get_mut(process) {
             seen.alive = false;
             seen.in_flight.clear();
+            // Killed in the moment in which it found that a session is over: it could not note that yet.
+            if let Some((user, at)) = seen.owes.take()
+                && world.awake().saturating_sub(at) < NOTING
+                && let Some(truth) = self.truths.get_mut(&user)
+            {
+                truth.owed = false;
+            }
         }
         for exchange in self.truths.values_mut().flat_map(|truth| &mut truth.exchanges) {
             exchange.died |= exchange.process == process;
@@ -599,6 +611,11 @@ impl Oracle {
             wrong.extend(self.justify(process, &user, session.end_reason, world).err());
             self.ended(process, &user, world);
             if let Some(truth) = self.truths.get_mut(&user) {
+                if !truth.owed
+                    && let Some(seen) = self.seen.get_mut(process)
+                {
+                    seen.owes = Some((user.clone(), world.awake()));
+                }
                 truth.owed |= world.moods.now() == Mood::Well;
             }
         }
