@@ -23,9 +23,6 @@ const ACTIVITY_SLACK: Duration = Duration::from_secs(15);
 /// The loop looks at least this often while the machine is awake (`MAX_SLEEP`), and what is published may be so old.
 const LOOK_SLACK: Duration = Duration::from_secs(65);
 
-/// As long may it take until the keychain has the note that a session is over (`STORE_TIMEOUT`).
-const NOTING: Duration = Duration::from_secs(5);
-
 /// OTPless's tolerance for `exp`.
 const LEEWAY: Duration = Duration::from_secs(60);
 
@@ -98,8 +95,6 @@ struct Seen {
     alive: bool,
     shows: Option<String>,
     status: Option<SessionStatus>,
-    /// Whose end it has shown last, when nobody else had noted it, and when that was.
-    owes: Option<(String, Duration)>,
     /// What it showed as over: must not come back.
     over: HashSet<String>,
     time_known: bool,
@@ -127,8 +122,6 @@ pub(crate) struct Oracle {
     /// Session tokens the service has issued: whose, and until when.
     issued: HashMap<String, (String, Timestamp)>,
     seen: BTreeMap<String, Seen>,
-    /// Whether the machine's clock ever was: what was noted then stays.
-    clock_was_wrong: bool,
     last_jump: Option<Duration>,
     pub(crate) violations: Vec<String>,
 }
@@ -142,7 +135,6 @@ impl Oracle {
             users_by_refresh_token: HashMap::new(),
             issued: HashMap::new(),
             seen: BTreeMap::new(),
-            clock_was_wrong: false,
             last_jump: None,
             violations: Vec::new(),
         }
@@ -158,7 +150,6 @@ impl Oracle {
     // What happens in the world.
 
     pub(crate) fn process_started(&mut self, process: &str, world: &World) {
-        self.clock_was_wrong |= world.clock_error_ms() != 0;
         let seen = Seen {
             alive: true,
             time_known: world.clock_error_ms() == 0,
@@ -170,17 +161,10 @@ impl Oracle {
         self.seen.insert(process.to_owned(), seen);
     }
 
-    pub(crate) fn process_died(&mut self, process: &str, world: &World) {
+    pub(crate) fn process_died(&mut self, process: &str) {
         if let Some(seen) = self.seen.get_mut(process) {
             seen.alive = false;
             seen.in_flight.clear();
-            // Killed in the moment in which it found that a session is over: it could not note that yet.
-            if let Some((user, at)) = seen.owes.take()
-                && world.awake().saturating_sub(at) < NOTING
-                && let Some(truth) = self.truths.get_mut(&user)
-            {
-                truth.owed = false;
-            }
         }
         for exchange in self.truths.values_mut().flat_map(|truth| &mut truth.exchanges) {
             exchange.died |= exchange.process == process;
@@ -204,7 +188,6 @@ impl Oracle {
     }
 
     pub(crate) fn clock_was_set(&mut self, world: &World) {
-        self.clock_was_wrong |= world.clock_error_ms() != 0;
         self.last_jump = Some(world.awake());
         for truth in self.truths.values_mut() {
             truth.clock_moved = true;
@@ -611,11 +594,6 @@ impl Oracle {
             wrong.extend(self.justify(process, &user, session.end_reason, world).err());
             self.ended(process, &user, world);
             if let Some(truth) = self.truths.get_mut(&user) {
-                if !truth.owed
-                    && let Some(seen) = self.seen.get_mut(process)
-                {
-                    seen.owes = Some((user.clone(), world.awake()));
-                }
                 truth.owed |= world.moods.now() == Mood::Well;
             }
         }
@@ -698,11 +676,8 @@ impl Oracle {
                 truth.clock_moved || began.iter().any(|other| *other + CLOCK_SLACK >= truth.began)
             }
             Some(EndReason::Inactive) => {
-                let told = self.seen.get(process).is_some_and(|seen| seen.was_told_time);
                 truth.clock_moved
                     || in_doubt
-                    // It believes that it is no earlier than what was noted under a wrong clock, whosesoever activity that was.
-                    || (self.clock_was_wrong && !told)
                     || truth.noted_in_doubt
                     || self.policy.inactivity_timeout.is_some_and(|timeout| idle >= timeout)
             }
