@@ -72,6 +72,13 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn unset(&self) -> Option<Duration> {
         None
     }
+
+    /// Names the run of the machine in which [`unset`](Self::unset) counts: the same for all processes that read the same
+    /// clock, another after a restart of the machine. `None` if the machine does not say, or if each process counts for
+    /// itself; then none tells another what time it is.
+    fn boot(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The machine's own clock.
@@ -101,6 +108,27 @@ impl Clock for SystemClock {
     fn unset(&self) -> Option<Duration> {
         platform::unset(self.started)
     }
+
+    fn boot(&self) -> Option<String> {
+        boot()
+    }
+}
+
+/// On Apple's systems and Windows the name of a run stands in no file, and the moment of its start moves when the clock is set.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn boot() -> Option<String> {
+    None
+}
+
+/// The kernel's name for this run, and which of its clocks a container has.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn boot() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let clocks = std::fs::read_link("/proc/self/ns/time").unwrap_or_default();
+    let name = format!("{}{}", id.trim_end(), clocks.display());
+    // It becomes a word in a line of text.
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "-:[]".contains(c);
+    (!name.is_empty() && name.chars().all(is_word)).then_some(name)
 }
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "ios"))]
@@ -162,6 +190,14 @@ mod tests {
             }
         };
         assert!(clock.unset().expect("Linux has one") - before >= passed, "it goes on");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn c9_all_processes_name_the_run_of_the_machine_alike() {
+        let name = SystemClock::default().boot().expect("Linux has one");
+        assert!(name.len() > 30 && !name.contains(' '), "{name}");
+        assert_eq!(SystemClock::default().boot(), Some(name));
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod caller;
 mod clock;
 mod commands;
 pub mod config;
+mod digest;
 mod error;
 mod events;
 mod fetch;
@@ -33,6 +34,7 @@ mod fetch_commands;
 pub mod fuzzing;
 mod generation;
 mod jwt;
+mod lock_file;
 mod plugin_store;
 #[cfg(debug_assertions)]
 mod rehearsal;

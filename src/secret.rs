@@ -83,14 +83,11 @@ secret! {
     RefreshToken
 }
 
-/// How much of the stack is overwritten: an eighth of a thread's, several times what the keychains' libraries were seen to use.
-const STACK_WIPED: usize = 256 * 1024;
-
-/// Overwrites the stack below the caller, where a library that is not ours has worked with a secret. A thread's stack outlives
-/// its calls by hours, and what it held with it. Libraries leave copies on the heap as well; out of reach from here.
+/// Overwrites `BYTES` of the stack below the caller, where a library that is not ours has worked with a secret. A thread's stack
+/// outlives its calls by hours, and what it held with it. Libraries leave copies on the heap as well; out of reach from here.
 #[inline(never)]
-pub(crate) fn wipe_stack() {
-    let mut below = [0_u8; STACK_WIPED];
+pub(crate) fn wipe_stack<const BYTES: usize>() {
+    let mut below = [0_u8; BYTES];
     below.zeroize();
     std::hint::black_box(&below);
 }

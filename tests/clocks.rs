@@ -15,6 +15,7 @@ const DAY: i64 = 24 * 3600;
 async fn c7_a_clock_that_is_set_back_between_two_runs_does_not_extend_a_session() {
     let mut device = Device::new().await;
     device.policy = Policy { max_lifetime: Some(60 * MINUTE), ..Policy::default() };
+    device.has_no_unset_clock();
     let (app, _) = device.signed_in().await;
     device.time_passes(50 * MINUTE);
     app.record_activity();
@@ -94,4 +95,124 @@ async fn c9_c10_a_clock_that_is_set_ends_nothing_and_hides_no_sleep() {
     device.machine_sleeps_and_clock_is_set(11 * MINUTE, DAY);
     assert_eq!(app.session().await.end_reason, Some(EndReason::Inactive));
     assert_eq!(device.control.count(Operation::Refresh), 0, "and nobody had to be asked");
+}
+
+/// Whoever was told the time by the server has told those that start later.
+#[tokio::test(flavor = "multi_thread")]
+async fn c9_a_process_that_starts_under_a_wrong_clock_without_a_network_knows_the_time() {
+    for off in [3600, 10 * 365 * DAY, -DAY] {
+        let mut device = Device::new().await;
+        device.policy = Policy { inactivity_timeout: Some(30 * MINUTE), ..Policy::default() };
+        let (app, _) = device.signed_in().await;
+        app.kill().await;
+        device.otpless.go_offline().await;
+        device.clock_is_set(off);
+        device.time_passes(20 * MINUTE);
+        // Stale where the keys, which have only the wall clock between two runs, are too old to verify it.
+        assert_ne!(device.glance().await.status, SessionStatus::SignedOut, "{off}");
+        device.machine_sleeps(11 * MINUTE);
+        assert_eq!(device.glance().await.end_reason, Some(EndReason::Inactive), "{off}");
+    }
+}
+
+/// Nor do others take its notes of activity for later ones than they are, or for ones that are not to be believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn c8_c9_activity_under_a_wrong_clock_counts_from_when_it_was() {
+    let mut device = Device::new().await;
+    device.policy = Policy { inactivity_timeout: Some(30 * MINUTE), ..Policy::default() };
+    let (app, _) = device.signed_in().await;
+    device.otpless.go_offline().await;
+    device.clock_is_set(22 * 60);
+    let other = device.start();
+    assert_eq!(other.session().await.status, SessionStatus::Active);
+    device.time_passes(10 * MINUTE);
+    other.record_activity();
+    other.kill().await;
+    device.time_passes(25 * MINUTE);
+    assert_eq!(app.session().await.status, SessionStatus::Active, "it was active elsewhere");
+    device.time_passes(6 * MINUTE);
+    assert_eq!(app.session().await.end_reason, Some(EndReason::Inactive), "and for no longer than that");
+}
+
+/// One that runs already hears of it at its next look.
+#[tokio::test(flavor = "multi_thread")]
+async fn c9_what_one_process_learns_of_the_time_another_hears() {
+    let device = Device::new().await;
+    device.clock_is_set(3600);
+    let other = device.start();
+    assert_eq!(other.session().await.status, SessionStatus::SignedOut);
+    assert_eq!(other.diagnostics().clock_skew_ms, 0);
+    let (_app, _) = device.signed_in().await;
+    device.otpless.go_offline().await;
+    other.record_activity();
+    let skew_ms = other.diagnostics().clock_skew_ms;
+    assert!((-3_605_000..=-3_595_000).contains(&skew_ms), "{skew_ms}");
+}
+
+/// What was wrong is put right for all as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn c9_a_wrong_word_on_the_time_is_corrected_in_every_process() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let file = device.lock_directory().join("otpless-time.txt");
+    let line = std::fs::read_to_string(&file).expect("it was told");
+    let right = line.strip_suffix(" 0\n").expect("no skew");
+    // As a server would have it whose clock is wrong.
+    std::fs::write(&file, format!("{right} 3600000\n")).expect("the file");
+    let other = device.start();
+    assert_eq!(other.session().await.status, SessionStatus::Active);
+    let skew_ms = other.diagnostics().clock_skew_ms;
+    assert!((3_595_000..=3_605_000).contains(&skew_ms), "{skew_ms}");
+    app.verify().await.expect("the server still has it");
+    other.record_activity();
+    assert_eq!(other.diagnostics().clock_skew_ms, 0);
+}
+
+/// What was learned by the clocks of another run of the machine says nothing of these.
+#[tokio::test(flavor = "multi_thread")]
+async fn c9_what_was_learned_before_the_machine_was_restarted_is_not_believed() {
+    let mut device = Device::new().await;
+    device.policy = Policy { inactivity_timeout: Some(30 * MINUTE), ..Policy::default() };
+    device.clock_is_set(-3600);
+    let (app, _) = device.signed_in().await;
+    app.kill().await;
+    device.otpless.go_offline().await;
+    // As if the wall clock had not been set.
+    device.machine_restarts(60 * MINUTE);
+    device.clock_is_set(0);
+    device.time_passes(20 * MINUTE);
+    assert_eq!(
+        device.glance().await.status,
+        SessionStatus::Active,
+        "by the old word it would be an hour later"
+    );
+    device.machine_sleeps(11 * MINUTE);
+    assert_eq!(device.glance().await.end_reason, Some(EndReason::Inactive));
+}
+
+/// Nobody can be told by a file what no machine has shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn c9_junk_in_the_file_that_tells_the_time_tells_nothing() {
+    let mut device = Device::new().await;
+    device.policy = Policy { inactivity_timeout: Some(30 * MINUTE), ..Policy::default() };
+    let (app, _) = device.signed_in().await;
+    app.kill().await;
+    device.otpless.go_offline().await;
+    let file = device.lock_directory().join("otpless-time.txt");
+    for junk in [
+        "",
+        "run-0\n",
+        "run-0 1\n",
+        "run-0 18446744073709551615 0 9223372036854775807\n",
+        "x y z w\n",
+        "run-0 0 0 z\n",
+    ] {
+        std::fs::write(&file, junk).expect("the file");
+        let session = device.glance().await;
+        assert_eq!(
+            (session.status, device.start().diagnostics().clock_skew_ms),
+            (SessionStatus::Active, 0),
+            "{junk}"
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! Every way a session ends: by the user, by a deadline; and that it stays ended.
 
 use std::{
-    sync::{Arc, Condvar, Mutex, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use tauri_plugin_otpless::{
 };
 use zeroize::Zeroizing;
 
-use crate::support::{Device, eventually};
+use crate::support::{Device, Gate, Gated, eventually};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -65,6 +65,7 @@ async fn a_revocation_is_dropped_when_the_session_would_have_ended_anyway() {
     eventually("an attempt", || app.diagnostics().counters.requests >= 1).await;
     app.kill().await;
     device.time_passes(Duration::from_secs(15 * 24 * 3600));
+    device.machine_restarts(Duration::ZERO);
     let app = device.start();
     app.session().await;
     eventually("a failed attempt", || app.diagnostics().counters.requests >= 1).await;
@@ -208,49 +209,6 @@ async fn c8_inactivity_ends_the_session_and_later_activity_does_not_revive_it() 
     device.control.wait_for(Operation::Delete, 1).await;
 }
 
-/// Whether writes to the keychain are held up, and how many are.
-#[derive(Debug, Default)]
-struct Gate(Mutex<(bool, usize)>, Condvar);
-
-impl Gate {
-    fn set(&self, closed: bool) {
-        self.0.lock().expect("no panic").0 = closed;
-        self.1.notify_all();
-    }
-
-    fn waiting(&self) -> usize {
-        self.0.lock().expect("no panic").1
-    }
-
-    fn pass(&self) {
-        let mut state = self.0.lock().expect("no panic");
-        state.1 += 1;
-        drop(self.1.wait_while(state, |(closed, _)| *closed).map(|mut state| state.1 -= 1));
-    }
-}
-
-#[derive(Debug)]
-struct Gated(MemoryStore, Arc<Gate>);
-
-impl SessionStore for Gated {
-    fn read(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        self.0.read(slot)
-    }
-
-    fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
-        self.1.pass();
-        self.0.write(slot, value)
-    }
-
-    fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
-        self.0.erase(slot)
-    }
-
-    fn backend(&self) -> &'static str {
-        "gated"
-    }
-}
-
 /// C8: a session still shows while its successor is being stored, but not beyond a deadline of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn c8_a_deadline_holds_while_the_next_sign_in_is_being_stored() {
@@ -366,6 +324,7 @@ async fn c9_a_session_whose_refresh_token_has_expired_is_over_once_the_server_ha
     app.kill().await;
     device.time_passes(Duration::from_secs(8 * 24 * 3600));
     device.otpless.go_offline().await;
+    device.machine_restarts(Duration::ZERO);
     let app = device.start();
     assert_eq!(app.session().await.status, SessionStatus::Stale, "the clock may be wrong");
     device.otpless.go_online().await.expect("the port is still free");
@@ -373,6 +332,18 @@ async fn c9_a_session_whose_refresh_token_has_expired_is_over_once_the_server_ha
     app.look();
     let session = app.until_status(SessionStatus::SignedOut).await;
     assert_eq!(session.end_reason, Some(EndReason::Expired));
+}
+
+/// The server need not say again what time it is, if it has told a process of this machine since that was started.
+#[tokio::test(flavor = "multi_thread")]
+async fn c9_a_session_whose_refresh_token_has_expired_is_over_at_once_for_who_knows_the_time() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    app.kill().await;
+    device.otpless.go_offline().await;
+    device.machine_sleeps(Duration::from_secs(8 * 24 * 3600));
+    let session = device.glance().await;
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Expired)));
 }
 
 /// Rule 9.
@@ -454,7 +425,116 @@ async fn d9_one_session_is_revoked_once_however_often_the_user_signs_out_and_who
             device.control.session_state(&issued.session_id) != Some(SessionState::Active)
         })
         .await;
+        // One that is killed before it has noted the answer leaves it to the next to tell the service once more.
+        eventually("the outbox to be empty", || device.store.peek(Slot::Revocations).is_none()).await;
         app.kill().await;
     }
     assert_eq!(device.control.count(Operation::Delete), 20);
+}
+
+/// Rule 10: the keychain answers long after the logout, and only then is it known whose session that has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn d9_a_session_that_a_late_erase_finds_is_revoked_without_a_restart() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    app.kill().await;
+    let gate = Arc::new(Gate::default());
+    gate.set(true);
+    let app = device.start_with({
+        let (store, gate) = (device.store.clone(), gate.clone());
+        move || Box::new(Gated(store.clone(), gate.clone()))
+    });
+    assert_eq!(app.logout().await.status, SessionStatus::SignedOut);
+    assert_eq!(device.control.session_state(&issued.session_id), Some(SessionState::Active));
+    gate.set(false);
+    eventually("the revocation", || device.control.count(Operation::Delete) == 1).await;
+    eventually("the erase", || device.store.peek(Slot::Session).is_none()).await;
+}
+
+/// A keychain that erases, and takes no notes.
+#[derive(Debug)]
+struct TakesNoNotes(MemoryStore);
+
+impl SessionStore for TakesNoNotes {
+    fn read(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.0.read(slot)
+    }
+
+    fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
+        if slot == Slot::Revocations { Err(StoreError::Failed("no")) } else { self.0.write(slot, value) }
+    }
+
+    fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
+        self.0.erase(slot)
+    }
+
+    fn backend(&self) -> &'static str {
+        self.0.backend()
+    }
+}
+
+/// A keychain that erases no notes.
+#[derive(Debug)]
+struct KeepsItsNotes(MemoryStore);
+
+impl SessionStore for KeepsItsNotes {
+    fn read(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.0.read(slot)
+    }
+
+    fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
+        self.0.write(slot, value)
+    }
+
+    fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
+        if slot == Slot::Revocations { Err(StoreError::Failed("no")) } else { self.0.erase(slot) }
+    }
+
+    fn backend(&self) -> &'static str {
+        self.0.backend()
+    }
+}
+
+/// C11: it was ended, the server could not be told, and the same session was signed in to again: the note of the end, which
+/// cannot be taken back, does not end it at the next start. The next logout does.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_session_signed_in_to_again_outlives_the_note_of_its_end() {
+    let device = Device::new().await;
+    let store = device.store.clone();
+    let start = || device.start_with(move || Box::new(KeepsItsNotes(store.clone())));
+    let (first, issued) = device.signed_in().await;
+    device.control.fault(Operation::Delete, Fault::ServerError500, usize::MAX);
+    first.logout().await;
+    eventually("the first try", || device.control.count(Operation::Delete) > 0).await;
+    first.kill().await;
+
+    let tries = device.control.count(Operation::Delete);
+    let app = start();
+    eventually("its own first try", || device.control.count(Operation::Delete) > tries).await;
+    app.start_session(issued.web()).await.expect("the session is good");
+    app.kill().await;
+    assert!(device.store.peek(Slot::Revocations).is_some(), "the note stands");
+    device.control.clear_faults();
+    let app = device.start();
+    let session = app.session().await;
+    assert_eq!((session.status, session.end_reason), (SessionStatus::Active, None));
+    assert_eq!(device.control.session_state(&issued.session_id), Some(SessionState::Active));
+    app.logout().await;
+    eventually("the revocation", || device.control.session_state(&issued.session_id).is_none()).await;
+    eventually("no note is left", || device.store.peek(Slot::Revocations).is_none()).await;
+}
+
+/// What was found and erased is owed its revocation, whether or not the keychain has taken the note.
+#[tokio::test(flavor = "multi_thread")]
+async fn d9_a_session_that_was_found_and_not_noted_is_revoked_all_the_same() {
+    let device = Device::new().await;
+    let store = device.store.clone();
+    let app = device.start_with(move || Box::new(TakesNoNotes(store.clone())));
+    app.until_status(SessionStatus::SignedOut).await;
+    let (other, _) = device.signed_in().await;
+    other.kill().await;
+    // It has not looked since.
+    app.logout().await;
+    eventually("the revocation", || device.control.count(Operation::Delete) == 1).await;
+    assert!(device.store.peek(Slot::Session).is_none());
 }

@@ -12,11 +12,11 @@ use otpless_local::{Fault, Operation};
 use serde_json::{Value, json};
 use tauri_plugin_otpless::{
     EndReason, ErrorKind, SessionStatus, Storage,
-    engine::{MemoryActivityLog, MemoryStore, Policy, SessionStore, Slot, StoreError},
+    engine::{MemoryActivityLog, MemoryStore, Policy, SessionManager, SessionStore, Slot, StoreError},
 };
 use zeroize::Zeroizing;
 
-use crate::support::{Device, eventually};
+use crate::support::{Device, Gate, Gated, eventually};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -31,6 +31,69 @@ async fn c11_a_logout_in_one_process_is_a_logout_in_all() {
     one.logout().await;
     let session = other.session().await;
     assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Logout)));
+}
+
+/// And why: only one of them has heard the verdict, and nothing that one process remembers for itself is the other's.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_an_end_in_one_process_has_the_same_reason_in_all() {
+    let device = Device::new().await;
+    let start = || device.start_with_log(Arc::new(MemoryActivityLog::default()));
+    let (one, other) = (start(), start());
+    let issued = device.issue();
+    one.start_session(issued.web()).await.expect("the sign-in is accepted");
+    other.session().await;
+    // It has keys of its own to fetch.
+    other.until_status(SessionStatus::Active).await;
+    assert!(device.control.revoke(&issued.session_id));
+    let session = one.verify().await.expect("the server could be asked");
+    assert_eq!(session.end_reason, Some(EndReason::Revoked));
+    eventually("the erase", || device.stored().is_none()).await;
+    let session = other.session().await;
+    assert_eq!((session.status, session.end_reason), (SessionStatus::SignedOut, Some(EndReason::Revoked)));
+    assert_eq!(device.control.count(Operation::Authenticate), 1, "the other has asked nobody");
+}
+
+/// The later of two sign-ins ends before the keychain has taken it, and takes the earlier with it: that was replaced, and
+/// nobody has signed out. The simulation's seed 970000991.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_session_that_goes_with_its_successor_was_replaced() {
+    let device = Device::new().await;
+    let start = || device.start_with_log(Arc::new(MemoryActivityLog::default()));
+    let (one, other) = (start(), start());
+    assert_eq!(one.session().await.status, SessionStatus::SignedOut);
+    other.start_session(device.issue().web()).await.expect("the sign-in is accepted");
+    device.store.fail_all(Some(StoreError::Locked));
+    let later = device.issue();
+    let session = one.start_session(later.web()).await.expect("the sign-in is accepted");
+    assert_eq!(session.storage, Storage::Ephemeral);
+    assert!(device.control.revoke(&later.session_id));
+    let session = one.verify().await.expect("the server could be asked");
+    assert_eq!(session.end_reason, Some(EndReason::Revoked));
+    device.store.fail_all(None);
+    device.time_passes(2 * MINUTE);
+    one.look();
+    eventually("the erase", || device.stored().is_none()).await;
+    let ended = other
+        .until("the end to be heard of", |session| {
+            other.look();
+            session.status == SessionStatus::SignedOut
+        })
+        .await;
+    assert_eq!(ended.end_reason, Some(EndReason::Replaced));
+}
+
+/// The same of one that this process has never shown: whoever takes its place in the keychain says so at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_session_whose_place_was_taken_unseen_was_replaced() {
+    let device = Device::new().await;
+    let one = device.start_with_log(Arc::new(MemoryActivityLog::default()));
+    one.until_status(SessionStatus::SignedOut).await;
+    let (other, _) = device.signed_in().await;
+    other.kill().await;
+    let earlier = device.stored().expect("it is stored").sign_in;
+    one.start_session(device.issue().web()).await.expect("the sign-in is accepted");
+    let told = std::fs::read_to_string(device.lock_directory().join("otpless-over.txt")).expect("it is told");
+    assert_eq!(told.trim_end(), format!("replaced {}", earlier.as_str()));
 }
 
 /// Whatever is asked of another process after that: no answer holds a token, and nothing is done for the user any more.
@@ -76,6 +139,27 @@ async fn a_sign_in_in_one_process_is_there_in_the_others() {
     let session = other.session().await;
     assert_eq!(session.user_id, one.current().user_id);
     assert_eq!(other.until_status(SessionStatus::Active).await.storage, Storage::Keychain);
+}
+
+/// C11: one that is signed in to again is not revoked by the process that owes the server its earlier end.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_session_signed_in_to_again_elsewhere_is_not_revoked() {
+    let device = Device::new().await;
+    let (one, issued) = device.signed_in().await;
+    one.kill().await;
+    let other = device.start();
+    other.until_status(SessionStatus::Active).await;
+    device.control.fault(Operation::Delete, Fault::ServerError500, usize::MAX);
+    other.logout().await;
+    eventually("the first try", || device.control.count(Operation::Delete) > 0).await;
+    assert_eq!(other.diagnostics().pending_revocations, 1);
+    let one = device.start();
+    one.start_session(issued.web()).await.expect("the session is good");
+    other.session().await;
+    other.until_status(SessionStatus::Active).await;
+    assert_eq!(other.diagnostics().pending_revocations, 0);
+    device.control.clear_faults();
+    assert_eq!(one.verify().await.expect("it is good").status, SessionStatus::Active);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -341,6 +425,46 @@ async fn c4_what_seems_not_to_be_stored_is_not_stored_over_a_later_exchange() {
     device.time_passes(2 * MINUTE);
     one.refresh().await.expect("what it has taken over is good");
     assert_eq!((device.control.count(Operation::Refresh), device.control.replays()), (2, 0));
+}
+
+/// C4: nor over those that it has taken over itself, while its attempt to store the ones before was waiting for the keychain.
+/// The simulation's seed 940001841.
+#[tokio::test]
+async fn c4_what_waits_to_be_stored_is_not_stored_over_what_was_taken_over_meanwhile() {
+    let device = Device::new().await;
+    let (denies, gate) = (Arc::new(AtomicBool::new(true)), Arc::new(Gate::default()));
+    let (store, denying, its_gate) = (device.store.clone(), denies.clone(), gate.clone());
+    let one = device
+        .start_with(move || Box::new(Gated(DeniesIt(store.clone(), denying.clone()), its_gate.clone())));
+    let issued = device.issue();
+    let session = one.start_session(issued.web()).await.expect("the sign-in is accepted");
+    assert_eq!(session.storage, Storage::Ephemeral);
+    let other = device.start();
+    other.session().await;
+    other.refresh().await.expect("the exchange is made");
+
+    denies.store(false, Ordering::SeqCst);
+    gate.set(true);
+    let manager = SessionManager::clone(&one);
+    let refreshed = tokio::spawn(async move { manager.refresh().await });
+    eventually("the look at what the other has stored", || gate.waiting() == 1).await;
+    device.time_passes(MINUTE);
+    one.look();
+    // This thread runs all of the process but its keychain: after so many turns the attempt to store stands in line.
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    gate.set(false);
+    refreshed.await.expect("no panic").expect("the other's tokens are taken over");
+    one.until("its session to be in the keychain", |session| session.storage == Storage::Keychain).await;
+    // Whoever starts now has nothing but what is in the keychain.
+    let third = device.start();
+    third.session().await;
+    device.time_passes(2 * MINUTE);
+    third.refresh().await.expect("what the keychain holds is good");
+    assert_eq!((device.control.count(Operation::Refresh), device.control.replays()), (2, 0));
+    let current = device.control.tokens(&issued.session_id).expect("the session is there").refresh_token;
+    assert_eq!(device.stored().expect("an entry").tokens.refresh_token.expose(), current);
 }
 
 /// C6: another process's heartbeat brings a new session token, and no other refresh token: the one that the server could not

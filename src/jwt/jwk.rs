@@ -9,11 +9,16 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use serde_json::{Value, json};
 
+use crate::secret::wipe_stack;
+
 /// What NIST SP 800-131A and RFC 7518 §3.3 ask for at the least, and the most that ring can do.
 const MODULUS_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 /// 65537, the exponent that every RSA key in use has. Small ones are what signature forgeries need.
 const EXPONENT: [u8; 3] = [1, 0, 1];
+
+/// How much of the stack is overwritten after a signature was checked: several times what ring uses for the longest key.
+const STACK_WIPED: usize = 64 * 1024;
 
 /// Longest `kid` a key may go by; a token that names a longer one is refused.
 pub(super) const MAX_KID_BYTES: usize = 256;
@@ -59,6 +64,15 @@ impl RsaKey {
     /// Whether this key has signed `message` with RSASSA-PKCS1-v1_5 and SHA-256, which is RS256. The one place where a
     /// signature is checked (requirement E4).
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        let verified = self.has_signed(message, signature);
+        // The end of the message, in the digest's last block.
+        wipe_stack::<STACK_WIPED>();
+        verified
+    }
+
+    /// What it leaves lies below the caller's frame.
+    #[inline(never)]
+    fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
         ring::signature::RsaPublicKeyComponents { n: &self.n, e: &self.e }
             .verify(&ring::signature::RSA_PKCS1_2048_8192_SHA256, message, signature)
             .is_ok()

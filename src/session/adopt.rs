@@ -13,7 +13,7 @@ use crate::{
     jwt::Claims,
     store::{
         StoreError,
-        record::{SessionRecord, Unreadable},
+        record::{SessionRecord, SignInId, Unreadable},
         step::Stored,
         worker::Urgency,
     },
@@ -60,13 +60,18 @@ impl Inner {
                 Adopted::Settled
             }
             Ok(Stored::Nothing) if ever_stored => {
-                self.end(generation, EndReason::Logout, Revoke::No);
+                self.end(generation, self.why_erased(&sign_in), Revoke::No);
                 Adopted::Settled
             }
             Ok(Stored::Unreadable(Unreadable::FromTheFuture)) if ever_stored => Adopted::NotOurs,
             Err(why) if self.peers_are_ahead(generation) => Adopted::Hidden(why),
             _ => Adopted::Nothing,
         }
+    }
+
+    /// Why there is no entry of `sign_in` any more: whoever has erased it has said so. Erased by hand it is a logout.
+    pub(super) fn why_erased(&self, sign_in: &SignInId) -> EndReason {
+        self.remembered().why_ended(sign_in).unwrap_or(EndReason::Logout)
     }
 
     /// Reads the keychain, more than once if it does not answer while another process has the tokens that are good: there
@@ -142,7 +147,7 @@ impl Inner {
             }
             self.next_generation(state);
             state.witness(claims.as_ref().and_then(Claims::issued_at), now);
-            state.not_delivered(&record.tokens.session_id);
+            state.is_there_again(&record.tokens.session_id);
             let live = Live::stored(record, claims, state.server_now(now), random);
             state.phase = Phase::SignedOut(None);
             state.sign_in(live, Storage::Keychain, None);

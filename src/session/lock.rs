@@ -3,13 +3,15 @@
 //! An operating system's file lock and nothing cleverer: it is let go of however its holder dies.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io,
+    fs::{File, TryLockError},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    lock_file::open,
+};
 
 /// Longest wait for another process's refresh: longer than an exchange may take, so only a process that is frozen or
 /// broken is given up on.
@@ -21,14 +23,6 @@ const POLL: Duration = Duration::from_millis(50);
 /// How long a lock file that cannot be opened is tried again: a process that is out of file descriptors for a moment must
 /// not refresh beside another. Where it can never be opened each refresh is this much later, and nothing else.
 const OPEN_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Opens the lock file, making its directory.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)?;
-    }
-    OpenOptions::new().create(true).truncate(false).write(true).open(path)
-}
 
 /// Held while it lives.
 #[derive(Debug)]

@@ -99,6 +99,12 @@ pub(super) struct Inner {
     pub(super) signed_out: Bulletin,
     /// When the user was last active in any process.
     pub(super) activity: Bulletin,
+    /// Which sessions ended last in any process, and why.
+    pub(super) over: Bulletin,
+    /// What any process has learned of the server's time.
+    pub(super) time: Bulletin,
+    /// The run of the machine by whose clock that is.
+    pub(super) boot: Option<String>,
     random: Arc<dyn Fn() -> u32 + Send + Sync>,
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) attach: Attach,
@@ -120,8 +126,9 @@ impl SessionManager {
         let lock = |name: &str| parts.lock_directory.as_ref().map(|directory| directory.join(name));
         let worker = StoreWorker::start(parts.make_store, &*parts.runtime);
         let vault = Vault::new(worker, lock("otpless-store.lock"), Bulletin::at(lock("otpless-store.txt")));
-        Self(Arc::new(Inner {
+        let manager = Self(Arc::new(Inner {
             policy: parts.policy,
+            boot: parts.clock.boot(),
             clock: parts.clock,
             api: parts.api,
             verifier: parts.verifier,
@@ -130,6 +137,8 @@ impl SessionManager {
             refresh_lock: lock("otpless-refresh.lock"),
             signed_out: Bulletin::at(lock("otpless-signed-out.txt")),
             activity: Bulletin::at(lock("otpless-activity.txt")),
+            over: Bulletin::at(lock("otpless-over.txt")),
+            time: Bulletin::at(lock("otpless-time.txt")),
             random: parts.random,
             runtime: parts.runtime,
             attach: parts.attach,
@@ -142,7 +151,10 @@ impl SessionManager {
             verifying: SingleFlight::default(),
             asking_details: SingleFlight::default(),
             taking_news: SingleFlight::default(),
-        }))
+        }));
+        // Before anything is dated.
+        manager.0.hear_time();
+        manager
     }
 
     /// The session as it is known now, from memory; deadlines are checked, and whether the user has signed out in another
@@ -169,6 +181,7 @@ impl SessionManager {
     /// moved: the session ends instead.
     pub fn record_activity(&self) -> Session {
         self.0.hear_logout();
+        self.0.hear_time();
         let noted = self.0.update(|state, now| {
             let at = state.server_now(now);
             state.record_activity(now).then(|| state.live().map(|l| (l.record.sign_in.clone(), at)))
@@ -241,7 +254,7 @@ impl Inner {
 
     /// Changes the state, after deadlines that have passed are applied, and publishes what came of it.
     pub(super) fn update<T>(&self, change: impl FnOnce(&mut State, Now) -> T) -> T {
-        let (result, changed, ended, moved, said) = {
+        let (result, changed, ended, moved, learned, said) = {
             let mut state = self.lock();
             let now = self.now();
             state.notice_clock(now);
@@ -252,9 +265,13 @@ impl Inner {
             let moved = std::mem::take(&mut state.activity_moved)
                 .then(|| state.live().map(|live| (live.record.sign_in.clone(), live.last_active_at)));
             let changed = state.take_change(&self.policy, now);
-            (result, changed, [before, after], moved.flatten(), std::mem::take(&mut state.said))
+            let (learned, said) = (state.time_to_tell.take(), std::mem::take(&mut state.said));
+            (result, changed, [before, after], moved.flatten(), learned, said)
         };
         said.aloud();
+        if let Some((skew_ms, then)) = learned {
+            self.tell_time(skew_ms, then);
+        }
         if let Some((sign_in, at)) = moved {
             self.note_activity(&sign_in, at);
         }
@@ -282,7 +299,7 @@ impl Inner {
         now: Now,
     ) -> (MutexGuard<'a, State>, Option<(SignInId, EndReason)>) {
         let mut overdue = state.overdue(&self.policy, now);
-        if matches!(overdue, Some(EndReason::Inactive | EndReason::Expired)) {
+        if overdue.is_some() {
             drop(state);
             self.ask_peers();
             state = self.lock();
@@ -297,14 +314,17 @@ impl Inner {
 
     /// Changes the state without publishing; for what is to be published together with something that follows.
     pub(super) fn update_quietly<T>(&self, change: impl FnOnce(&mut State, Now) -> T) -> T {
-        let (result, said) = {
+        let (result, learned, said) = {
             let mut state = self.lock();
             let now = self.now();
             state.notice_clock(now);
             let result = change(&mut state, now);
-            (result, std::mem::take(&mut state.said))
+            (result, state.time_to_tell.take(), std::mem::take(&mut state.said))
         };
         said.aloud();
+        if let Some((skew_ms, then)) = learned {
+            self.tell_time(skew_ms, then);
+        }
         result
     }
 

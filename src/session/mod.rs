@@ -42,6 +42,7 @@ mod revocation;
 mod said;
 pub(crate) mod schedule;
 mod server_time;
+mod shared_time;
 mod sign_in;
 pub mod snapshot;
 mod state;

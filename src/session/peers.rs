@@ -241,8 +241,9 @@ impl Inner {
     }
 
     /// Before a deadline ends a session the other processes are asked: the user may have been active in one of them, or
-    /// one of them may have newer tokens.
+    /// one of them may have newer tokens, or know what time it is.
     pub(super) fn ask_peers(&self) {
+        self.hear_time();
         let line = self.vault.bulletin().read();
         let sign_in = self.update_quietly(|state, _| {
             let live = state.shown_mut()?;

@@ -355,8 +355,8 @@ impl Inner {
         match outcome {
             Ok(Commit::Superseded) => return Err(Error::session_changed()),
             Ok(Commit::Conflict(Stored::Nothing)) => {
-                // Somebody signed out elsewhere while we were asking; the sign-out wins (requirement C11).
-                self.end(generation, EndReason::Logout, Revoke::Yes);
+                // It has ended elsewhere while we were asking; the end wins (requirement C11).
+                self.end(generation, self.why_erased(&record.sign_in), Revoke::Yes);
                 return Err(Error::session_changed());
             }
             Ok(Commit::Conflict(Stored::Session(other))) => {

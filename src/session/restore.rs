@@ -143,6 +143,7 @@ impl Inner {
                 let server_now = state.server_now(now);
                 let mut live = match checked {
                     Ok(claims) => {
+                        state.is_there_again(&record.tokens.session_id);
                         let record = self.completed(*record, claims.as_ref());
                         Live::stored(Arc::new(record), claims, server_now, random)
                     }
@@ -263,10 +264,13 @@ impl Inner {
             let outcome = self.vault.commit(self.guard(generation), expect, record.clone()).await;
             match outcome {
                 // What stands there is what our refresh has spent, or a renewal by a process that did not know of it: ours
-                // goes on top, whatever the two say of their age.
+                // goes on top, whatever the two say of their age. Unless ours has moved on meanwhile, to what stands there
+                // above all: then it is `record` that is spent.
                 Ok(Commit::Conflict(Stored::Session(there)))
                     if there.sign_in == record.sign_in
-                        && self.still_live(generation, |live| live.is_superseded_by(&there)) == Ok(false) =>
+                        && self.still_live(generation, |live| {
+                            live.record.tokens == record.tokens && !live.is_superseded_by(&there)
+                        }) == Ok(true) =>
                 {
                     expect = Expect::Rotation { sign_in: there.sign_in, rotation: there.rotation };
                     Arc::make_mut(&mut record).rotation = there.rotation.saturating_add(1);
@@ -274,6 +278,7 @@ impl Inner {
                 outcome => break outcome,
             }
         };
+        self.tell_replaced(&outcome, &record);
         if let Ok(Commit::Conflict(there)) = &outcome {
             outcome = match there {
                 Stored::Unreadable(_) => {

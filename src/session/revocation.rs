@@ -20,6 +20,7 @@ use crate::{
     secret::SessionId,
     store::{
         outbox::{self, Revocation},
+        record::SessionRecord,
         step::Erase,
     },
 };
@@ -49,6 +50,8 @@ impl SessionManager {
 
 impl Inner {
     async fn end_by_user(self: Arc<Self>) {
+        // The background loop must not begin with the erase, which tells the server of what it finds, before the notes are made.
+        let erasing = Running::start(&self, Job::Erase);
         let kept = self.kept_by_peers();
         let (ended, revocation, at) = self.update_quietly(|state, now| {
             let (sign_in, began, revocation) = match &state.phase {
@@ -57,6 +60,10 @@ impl Inner {
                 }
                 Phase::Restoring | Phase::SignedOut(_) => (None, None, None),
             };
+            if let Some(Revocation { session_id, .. }) = &revocation {
+                // From here on whoever finds the note of this end may deliver it.
+                state.not_delivered(session_id);
+            }
             let at = began.into_iter().fold(state.server_now(now), Timestamp::max);
             let generation = self.next_generation(state);
             state.user_actions += 1;
@@ -85,19 +92,18 @@ impl Inner {
         self.post_logout(at, kept.as_ref());
         // The server hears of it only now: a process that is killed before these notes must not find its session again.
         self.update_quietly(|state, _| {
-            let again = |revocation: &Revocation| {
-                state.live().is_some_and(|live| live.record.tokens.session_id == revocation.session_id)
+            let settled = |Revocation { session_id, .. }: &Revocation| {
+                let again = state.live().is_some_and(|live| live.record.tokens.session_id == *session_id);
+                again || state.was_delivered(session_id)
             };
-            if let Some(revocation) = revocation.filter(|revocation| !again(revocation)) {
+            if let Some(revocation) = revocation.filter(|revocation| !settled(revocation)) {
                 state.owe(revocation);
             }
         });
         // The keychain may take seconds.
         self.update(|_, _| ());
-        {
-            let _running = Running::start(&self, Job::Erase);
-            self.clone().erase().await;
-        }
+        self.clone().erase().await;
+        drop(erasing);
         tracing::info!("signed out");
         self.update(|_, _| ());
         self.wake.notify_one();
@@ -116,12 +122,17 @@ impl Inner {
         };
         let revocation = pending.revocation;
         let mut noted: Vec<_> = revocation.iter().map(|revocation| revocation.session_id.clone()).collect();
-        let outcome = self.vault.end(erase, revocation, Some(guard)).await;
+        let outcome = {
+            let inner = self.clone();
+            let why = if pending.by_user { EndReason::Logout } else { EndReason::Replaced };
+            self.vault.end(erase, revocation, Some(guard), move |found| inner.end_found(found, why)).await
+        };
         if let Ok(Some(found)) = &outcome {
             noted.push(found.session_id.clone());
         }
+        let erased = outcome.is_ok();
         // With a newer generation the erase was passed over, which is no erase.
-        if pending.by_user && outcome.is_ok() && self.generation() == pending.generation {
+        if pending.by_user && erased && self.generation() == pending.generation {
             self.log_signed_out(None);
         }
         let random = self.random();
@@ -130,11 +141,7 @@ impl Inner {
                 return;
             }
             match outcome {
-                Ok(found) => {
-                    if let Some(revocation) = found.filter(|found| !state.was_delivered(&found.session_id)) {
-                        // Nobody here knew of it: the keychain had not answered before.
-                        outbox::add(&mut state.waiting, revocation);
-                    }
+                Ok(_) => {
                     state.pending_erase = None;
                     state.retries.erase.succeeded();
                     if state.live().is_none() {
@@ -153,6 +160,28 @@ impl Inner {
         for session_id in noted {
             self.forget_if_delivered(session_id).await;
         }
+        if erased {
+            // The keychain may not have answered before, and know of debts of earlier runs.
+            self.read_outbox().await;
+        }
+    }
+
+    /// An erase has found a session that may be nobody's here: what was there has not been asked since another process
+    /// signed in, or the keychain has not answered before. Whoever waits for the erase may have given up by now.
+    fn end_found(self: &Arc<Self>, found: &SessionRecord, why: EndReason) {
+        let revocation = found.revocation();
+        self.update_quietly(|state, _| {
+            let id = &revocation.session_id;
+            let known = state.waiting.iter().any(|waiting| waiting.session_id == *id);
+            if !known && !state.was_delivered(id) {
+                outbox::add(&mut state.waiting, revocation);
+                // Should the keychain not take the note.
+                state.unnoted = true;
+            }
+        });
+        // Another process may show it, and is to know why it is over. If it was ours, that is known.
+        self.tell_ended(&found.sign_in, why);
+        self.wake.notify_one();
     }
 
     /// Makes sure that revocations which came up without an erase survive a restart.

@@ -233,6 +233,7 @@ impl Inner {
             )),
             stored => stored,
         };
+        self.tell_replaced(&stored, &record);
         if !self.adopt_sign_in(generation, &record, verified, stored, over) {
             // A logout or another sign-in came between the write and here; its erase may have come before our write.
             self.revoke_dropped(&record).await;
@@ -243,6 +244,20 @@ impl Inner {
         let inner = self.clone();
         self.runtime.spawn(Box::pin(async move { inner.tidy_outbox(generation, &record).await }));
         Ok(())
+    }
+
+    /// Another process may show the session whose place in the keychain `record` has taken, and is to know why it is over, even
+    /// if this one is gone by the time it looks.
+    pub(super) fn tell_replaced(
+        self: &Arc<Self>,
+        stored: &std::result::Result<Commit, StoreError>,
+        record: &SessionRecord,
+    ) {
+        if let Ok(Commit::Written { replaced: Stored::Session(old) }) = stored
+            && old.sign_in != record.sign_in
+        {
+            self.tell_ended(&old.sign_in, EndReason::Replaced);
+        }
     }
 
     async fn tidy_outbox(&self, generation: u64, record: &SessionRecord) {
@@ -288,8 +303,7 @@ impl Inner {
             if let Ok(Commit::Written { replaced: Stored::Session(old) }) = &stored {
                 state.owe(old.revocation());
             }
-            state.waiting.retain(|waiting| waiting.session_id != record.tokens.session_id);
-            state.not_delivered(&record.tokens.session_id);
+            state.is_there_again(&record.tokens.session_id);
             state.witness(verified.session.issued_at(), now);
             let server_now = state.server_now(now);
             let mut live = Live::new(record.clone(), Some(verified.session), server_now, jitter);
@@ -357,7 +371,7 @@ impl Inner {
             in_use
         });
         let revocation = (!in_use).then_some(revocation);
-        if self.vault.end(Erase::SignIn(record.sign_in.clone()), revocation, None).await.is_err() {
+        if self.vault.end(Erase::SignIn(record.sign_in.clone()), revocation, None, |_| ()).await.is_err() {
             tracing::warn!("the keychain could not be told of a dropped sign-in");
         }
         self.wake.notify_one();

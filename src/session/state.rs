@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use ring::digest;
-
 use super::{
     activity::{ACTIVITY_GRANULARITY, Policy},
     budget::Budget,
@@ -21,6 +19,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    digest::sha256,
     error::{Error, ErrorKind, Result},
     secret::SessionId,
     single_flight::SingleFlight,
@@ -68,12 +67,16 @@ pub(crate) struct State {
     /// Server time minus ours.
     pub(crate) skew_ms: i64,
     pub(crate) skew_known: bool,
+    /// When that was learned, by the clock that nobody sets.
+    pub(crate) time_learned_at: Option<Duration>,
+    /// What the server has just said of the time, and when, which the other processes are to be told.
+    pub(crate) time_to_tell: Option<(i64, Now)>,
     /// Revocations not delivered yet; the keychain has them too where it could take them.
     pub(crate) waiting: Vec<Revocation>,
     /// Whether the keychain may not have all of `waiting` yet.
     pub(crate) unnoted: bool,
     /// The last that were delivered, for whatever the keychain said of them before it heard of that.
-    delivered: VecDeque<digest::Digest>,
+    delivered: VecDeque<[u8; 32]>,
     pub(crate) pending_erase: Option<PendingErase>,
     pub(crate) retries: Retries,
     pub(crate) running: HashSet<Job>,
@@ -115,6 +118,8 @@ impl Default for State {
             storage_error: None,
             skew_ms: 0,
             skew_known: false,
+            time_learned_at: None,
+            time_to_tell: None,
             waiting: Vec::new(),
             unnoted: false,
             delivered: VecDeque::new(),
@@ -208,16 +213,21 @@ impl State {
         self.delivered.push_back(digest_of(session_id));
     }
 
-    /// It is a session again, or another end of it.
+    /// It is a session again, which nobody is to end for what it was.
+    pub(crate) fn is_there_again(&mut self, session_id: &SessionId) {
+        self.waiting.retain(|revocation| revocation.session_id != *session_id);
+        self.not_delivered(session_id);
+    }
+
+    /// Another end of it, or it is a session again.
     pub(crate) fn not_delivered(&mut self, session_id: &SessionId) {
         let digest = digest_of(session_id);
-        self.delivered.retain(|delivered| delivered.as_ref() != digest.as_ref());
+        self.delivered.retain(|delivered| *delivered != digest);
     }
 
     /// Whether the server was told of it lately.
     pub(crate) fn was_delivered(&self, session_id: &SessionId) -> bool {
-        let digest = digest_of(session_id);
-        self.delivered.iter().any(|delivered| delivered.as_ref() == digest.as_ref())
+        self.delivered.contains(&digest_of(session_id))
     }
 
     /// Whether the expiry of the tokens at hand says anything of the session: others may be on their way to us, or with
@@ -403,9 +413,10 @@ impl State {
         Some(session)
     }
 }
+
 /// In the place of an id that is nobody's business any more.
-fn digest_of(session_id: &SessionId) -> digest::Digest {
-    digest::digest(&digest::SHA256, session_id.expose().as_bytes())
+fn digest_of(session_id: &SessionId) -> [u8; 32] {
+    sha256(&[session_id.expose().as_bytes()])
 }
 
 fn failed(last: Option<&Exchange>, retry: Retry, now: Now) -> Option<Error> {

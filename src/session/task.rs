@@ -32,6 +32,7 @@ impl SessionManager {
         let inner = self.0;
         let mut settled_at = Duration::ZERO;
         loop {
+            inner.hear_time();
             inner.update(|_, _| ());
             inner.hear_logout();
             if inner.peers_have_news() {

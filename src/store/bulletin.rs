@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The longest line that is read, in bytes; ours have two thirds of it.
-const MAX_BYTES: u64 = 256;
+const MAX_BYTES: usize = 256;
 
 /// How the file is named in which a line is written.
 const NEW: &str = ".new";
@@ -31,15 +31,11 @@ impl Bulletin {
 
     /// What was posted last, by whomever. Nothing if it cannot be read.
     pub(crate) fn read(&self) -> Option<String> {
-        let path = self.0.as_ref()?;
-        // Others can write here: a pipe would hold us up, and a link lead anywhere.
-        if !fs::symlink_metadata(path).is_ok_and(|entry| entry.is_file()) {
-            return None;
-        }
-        let mut text = String::new();
-        File::open(path).ok()?.take(MAX_BYTES + 1).read_to_string(&mut text).ok()?;
-        let line = text.strip_suffix('\n')?;
-        (text.len() as u64 <= MAX_BYTES && !line.contains('\n')).then(|| line.to_owned())
+        // Looked at so often that it is one call: a file gives all it has of so little.
+        let mut text = [0; MAX_BYTES + 1];
+        let length = open(self.0.as_ref()?).ok()?.read(&mut text).ok()?;
+        let line = str::from_utf8(&text[..length]).ok()?.strip_suffix('\n')?;
+        (length <= MAX_BYTES && !line.contains('\n')).then(|| line.to_owned())
     }
 
     pub(crate) fn post(&self, line: &str) {
@@ -54,6 +50,25 @@ impl Bulletin {
         if let Err(error) = written {
             tracing::debug!(%error, "other processes of this app could not be told");
         }
+    }
+}
+
+/// Others can write here: a link would lead anywhere, and a pipe must not hold us up.
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use rustix::fs::OFlags;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+}
+
+/// Others can write here: a link would lead anywhere.
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    match fs::symlink_metadata(path)?.is_file() {
+        true => File::open(path),
+        false => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
 
@@ -102,6 +117,21 @@ mod tests {
             assert_eq!(other.read(), None);
         }
         assert_eq!(Bulletin::default().read(), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_not_followed_and_a_pipe_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let read = |name: &str| Bulletin::at(Some(at(name))).read();
+        fs::write(at("line"), "something\n").unwrap();
+        std::os::unix::fs::symlink(at("line"), at("link")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+        assert_eq!(read("line").as_deref(), Some("something"));
+        for name in ["link", "pipe", "."] {
+            assert_eq!(read(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! What one process tells the others of the keychain's entry, as one line of text with nothing secret in it: which sign-in
 //! it is, how often its tokens have changed, and which refresh token that is, by a piece of its digest.
 
-use ring::digest::{SHA256, digest};
-
 use super::record::{SessionRecord, SignInId};
-use crate::secret::RefreshToken;
+use crate::{digest::short_digest, secret::RefreshToken};
 
 /// What is said of an entry that is not there.
 pub(crate) const NOTHING_KEPT: &str = "-";
@@ -16,7 +14,7 @@ pub(crate) fn kept(record: &SessionRecord) -> String {
 
 /// Tells refresh tokens apart where they must not stand.
 fn tag(token: &RefreshToken) -> String {
-    digest(&SHA256, token.expose().as_bytes()).as_ref()[..8].iter().map(|b| format!("{b:02x}")).collect()
+    short_digest(&[token.expose().as_bytes()], 8)
 }
 
 /// The sign-in that `line` names; `None` if there is no entry.

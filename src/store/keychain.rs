@@ -9,6 +9,9 @@ use zeroize::Zeroizing;
 use super::{SessionStore, Slot, StoreError};
 use crate::secret::wipe_stack;
 
+/// How much of the stack is overwritten: an eighth of a thread's, several times what the keychains' libraries were seen to use.
+const STACK_WIPED: usize = 256 * 1024;
+
 /// The keychain entries of one app.
 ///
 /// The connection is made on first use and again after any failure: a Secret Service that was restarted answers
@@ -73,7 +76,7 @@ impl KeychainStore {
         let entry = connection.store.build(&self.service, slot.user(), Some(&modifiers()))?;
         connection.instance.attend(move || {
             let outcome = operation(&entry);
-            wipe_stack();
+            wipe_stack::<STACK_WIPED>();
             outcome
         })
     }

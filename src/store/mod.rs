@@ -7,6 +7,7 @@
 pub(crate) mod bulletin;
 pub(crate) mod kept;
 pub(crate) mod keychain;
+mod lock;
 pub(crate) mod memory;
 pub(crate) mod outbox;
 pub(crate) mod record;

@@ -13,6 +13,10 @@ const VERSION: u32 = 1;
 /// Most revocations kept; beyond it the oldest is dropped. More means sign-ins without a network, again and again.
 pub(crate) const MAX_REVOCATIONS: usize = 16;
 
+/// The longest list that is kept, in bytes: what Windows' Credential Manager takes (`CRED_MAX_CREDENTIAL_BLOB_SIZE`). Ids as long as
+/// those that OTPless gives leave room for all; with longer ones the oldest go earlier.
+const MAX_BYTES: usize = 2560;
+
 /// A session that is over here and may not be over on the server yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Revocation {
@@ -58,8 +62,8 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Vec<Revocation>, Unreadable> {
         .collect())
 }
 
-/// Adds `new` unless it stands there as surely, dropping the oldest beyond [`MAX_REVOCATIONS`]. Answers whether that
-/// changed anything.
+/// Adds `new` unless it stands there as surely, dropping the oldest beyond [`MAX_REVOCATIONS`] and what no keychain would take.
+/// Answers whether that changed anything.
 pub(crate) fn add(revocations: &mut Vec<Revocation>, new: Revocation) -> bool {
     if let Some(known) = revocations.iter_mut().find(|r| r.session_id == new.session_id) {
         let before = known.clone();
@@ -72,6 +76,24 @@ pub(crate) fn add(revocations: &mut Vec<Revocation>, new: Revocation) -> bool {
         revocations.remove(0);
     }
     revocations.push(new);
+    shorten(revocations);
+    true
+}
+
+fn shorten(revocations: &mut Vec<Revocation>) {
+    while revocations.len() > 1 && to_bytes(revocations).len() > MAX_BYTES {
+        revocations.remove(0);
+    }
+}
+
+/// Somebody has signed in to a session again: what is noted of its end is from here on for the case that its entry comes to
+/// nothing. Answers whether that changed anything.
+pub(crate) fn doubt(revocations: &mut Vec<Revocation>, again: &SessionId) -> bool {
+    let sure = revocations.iter().position(|noted| noted.session_id == *again && !noted.if_replaced);
+    let Some(sure) = sure else { return false };
+    let noted = revocations.remove(sure);
+    revocations.push(Revocation { if_replaced: true, ..noted });
+    shorten(revocations);
     true
 }
 
@@ -97,16 +119,38 @@ mod tests {
         assert_eq!(list.len(), MAX_REVOCATIONS);
         assert_eq!(list[0], revocation(2));
         let bytes = to_bytes(&list);
-        assert!(bytes.len() <= 2560, "{} bytes", bytes.len());
+        assert!(bytes.len() <= MAX_BYTES, "{} bytes", bytes.len());
         assert_eq!(from_bytes(&bytes), Ok(list));
         assert_eq!(from_bytes(&bytes[..40]), Err(Unreadable::Corrupt));
     }
+
+    #[test]
+    fn ids_of_any_length_leave_the_latest_that_a_keychain_takes() {
+        let long =
+            |n: usize| Revocation { session_id: format!("{n:0256x}").as_str().into(), ..revocation(n) };
+        let mut list = Vec::new();
+        for n in 0..MAX_REVOCATIONS {
+            assert!(add(&mut list, long(n)));
+            assert!(to_bytes(&list).len() <= MAX_BYTES);
+            let mut doubted = vec![Revocation { if_replaced: false, ..long(n) }];
+            doubted.extend(list.iter().filter(|noted| **noted != long(n)).cloned());
+            assert!(doubt(&mut doubted, &long(n).session_id) && to_bytes(&doubted).len() <= MAX_BYTES);
+            assert_eq!(doubted.last(), Some(&long(n)));
+            assert_eq!(list.last(), Some(&long(n)));
+        }
+        assert!(list.len() >= 5, "{} of them", list.len());
+    }
+
     #[test]
     fn what_was_only_planned_gives_way_to_what_has_come_to_pass() {
         let sure = Revocation { if_replaced: false, expires_at: Timestamp(9), ..revocation(1) };
         let mut list = vec![revocation(1)];
         assert!(add(&mut list, sure.clone()));
         assert!(!add(&mut list, revocation(1)));
-        assert_eq!(list, [sure], "with the later end: it was refreshed in between");
+        assert_eq!(list, std::slice::from_ref(&sure), "with the later end: it was refreshed in between");
+        assert!(!doubt(&mut list, &revocation(2).session_id));
+        assert!(doubt(&mut list, &sure.session_id) && !doubt(&mut list, &sure.session_id));
+        assert!(add(&mut list, sure.clone()), "ended once more");
+        assert_eq!(list, [sure]);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{fmt, time::Duration};
 
-use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -10,6 +9,7 @@ pub use super::text::Unreadable;
 use super::{outbox::Revocation, text};
 use crate::{
     clock::Timestamp,
+    digest::short_digest,
     secret::{RefreshToken, SessionId, SessionToken, Tokens},
 };
 
@@ -31,10 +31,7 @@ impl SignInId {
     /// The name of the sign-in with `session_id` that was accepted at `at`: half a digest, from which the session id
     /// cannot be had back. The time tells apart a session that is brought again after its end.
     pub(crate) fn new(session_id: &SessionId, at: Timestamp) -> Self {
-        let mut input = Context::new(&SHA256);
-        input.update(&at.0.to_be_bytes());
-        input.update(session_id.expose().as_bytes());
-        Self(input.finish().as_ref()[..16].iter().map(|b| format!("{b:02x}")).collect())
+        Self(short_digest(&[&at.0.to_be_bytes(), session_id.expose().as_bytes()], 16))
     }
 
     /// The one that is called so, by the word of another process.

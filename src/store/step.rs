@@ -43,6 +43,12 @@ impl Expect {
         }
     }
 
+    /// Whether `record` is of a new sign-in, and what stands there is not of it yet.
+    pub(super) fn is_sign_in_after(&self, stored: &Stored, record: &SessionRecord) -> bool {
+        let is_there = matches!(stored, Stored::Session(there) if there.sign_in == record.sign_in);
+        matches!(self, Self::Anything { .. } | Self::NotAfter { .. }) && !is_there
+    }
+
     pub(super) fn allows(&self, stored: &Stored, record: &SessionRecord) -> bool {
         match (self, stored) {
             // An entry of a newer version of the app goes when somebody signs in here, be it late.

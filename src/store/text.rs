@@ -3,13 +3,14 @@
 //! Text and not binary because KWallet keeps only UTF-8; a length and a digest because stored bytes are untrusted
 //! input (requirement A4) and a value that was cut short or half overwritten must not be taken for a session.
 
-use ring::digest::{SHA256, digest};
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-/// Characters of SHA-256, in hex, that stand in the header: 64 bits, enough against accidents. Against forgery
-/// nothing helps here: who can write the keychain can compute any digest.
-const DIGEST_CHARS: usize = 16;
+use crate::digest::short_digest;
+
+/// Bytes of SHA-256 that stand in the header, in hex: enough against accidents. Against forgery nothing helps here: who can
+/// write the keychain can compute any digest.
+const DIGEST_BYTES: usize = 8;
 
 /// Why stored bytes are not what we wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,8 @@ pub(super) fn seal(name: &str, version: u32, capacity: usize, body: &impl Serial
     let mut json = Zeroizing::new(Vec::with_capacity(capacity));
     serde_json::to_writer(&mut *json, body)
         .unwrap_or_else(|_| unreachable!("strings and numbers always serialise"));
-    let header = format!("otpless-{name}/{version} {} {}\n", json.len(), short_digest(&json));
+    let header =
+        format!("otpless-{name}/{version} {} {}\n", json.len(), short_digest(&[&json], DIGEST_BYTES));
     let mut sealed = Zeroizing::new(Vec::with_capacity(header.len() + json.len()));
     sealed.extend_from_slice(header.as_bytes());
     sealed.extend_from_slice(&json);
@@ -50,19 +52,11 @@ pub(super) fn open<T: DeserializeOwned>(name: &str, version: u32, bytes: &[u8]) 
         .filter(|found| *found > 0)
         .ok_or(Unreadable::Corrupt)?;
     // Length and digest hold for every version, so a future one is told from a damaged one.
-    if length.parse() != Ok(body.len()) || digest != short_digest(body) {
+    if length.parse() != Ok(body.len()) || digest != short_digest(&[body], DIGEST_BYTES) {
         return Err(Unreadable::Corrupt);
     }
     if found > version {
         return Err(Unreadable::FromTheFuture);
     }
     serde_json::from_slice(body).map_err(|_| Unreadable::Corrupt)
-}
-
-fn short_digest(body: &[u8]) -> String {
-    let mut hex = String::with_capacity(DIGEST_CHARS);
-    for byte in &digest(&SHA256, body).as_ref()[..DIGEST_CHARS / 2] {
-        hex.push_str(&format!("{byte:02x}"));
-    }
-    hex
 }

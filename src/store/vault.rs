@@ -3,27 +3,19 @@
 //! Every step that writes runs under a file lock shared by the app's processes, because "read, compare, write" on a
 //! keychain is three calls. The lock is held for milliseconds, never across the network.
 
-use std::{
-    fs::File,
-    path::PathBuf,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, sync::Arc};
 
 use super::{
     SessionStore, Slot, StoreError,
     bulletin::Bulletin,
     kept::{NOTHING_KEPT, is_later, kept, sign_in_of},
+    lock::StoreLock,
     outbox::{self, Revocation},
     record::{SessionRecord, Unreadable},
     step::{Commit, Erase, Expect, Stored},
     worker::{StoreWorker, Urgency},
 };
 use crate::{clock::Timestamp, generation::GenerationGuard, secret::SessionId};
-
-/// How long a step waits for another process to finish its own: a thousand times what one takes.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(crate) struct Vault {
@@ -50,8 +42,12 @@ impl Vault {
     pub(crate) async fn load(&self) -> Result<(Stored, Vec<Revocation>), StoreError> {
         self.worker
             .run(Urgency::CanWait, |store| {
-                let stored = read(store)?;
-                let revocations = due(read_revocations(store)?, &stored);
+                let (mut stored, noted) = (read(store)?, read_revocations(store)?);
+                // Somebody may have signed in to what is noted between the two, which go without the lock.
+                if noted.iter().any(|revocation| revocation.if_replaced) {
+                    stored = read(store)?;
+                }
+                let revocations = due(noted, &stored);
                 Ok((stored, revocations))
             })
             .await
@@ -75,7 +71,7 @@ impl Vault {
         let outcome = self
             .worker
             .run(Urgency::CanWait, move |store| {
-                let _lock = Lock::take(lock.as_deref())?;
+                let _lock = StoreLock::take(lock.as_deref())?;
                 let stored = read(store)?;
                 // A sign-in replaces whatever there is when it is brought. If the keychain held it up for longer than anybody waits,
                 // somebody may have signed in since, whom it does not replace.
@@ -88,17 +84,21 @@ impl Vault {
                 if !guard.holds() {
                     return Ok(Commit::Superseded);
                 }
+                // Nothing is replaced that nobody would revoke: whether this write came to something may never be known, and whoever
+                // does not know owes nothing.
+                if let Stored::Session(old) = &stored
+                    && old.tokens.session_id != record.tokens.session_id
+                {
+                    note(store, Revocation { if_replaced: true, ..old.revocation() })?;
+                }
+                // Nor may a session that is signed in to again be taken for over by who reads it before the note of its end is gone.
+                if expect.is_sign_in_after(&stored, &record) {
+                    doubt(store, &record.tokens.session_id)?;
+                }
                 // Before the write, whose outcome may stay unknown: whoever counts on from here must count beyond it. One
                 // that the keychain held up for long must not hide that there are newer tokens by now.
                 if !bulletin.read().is_some_and(|line| is_later(&line, &record)) {
                     bulletin.post(&kept(&record));
-                }
-                if let Stored::Session(old) = &stored
-                    && old.tokens.session_id != record.tokens.session_id
-                    && let Err(error) = note(store, Revocation { if_replaced: true, ..old.revocation() })
-                {
-                    // Whoever gets `replaced` notes it again.
-                    tracing::debug!(%error, "the replaced session's revocation is not noted yet");
                 }
                 store.write(Slot::Session, &bytes)?;
                 match store.read(Slot::Session)? {
@@ -117,18 +117,20 @@ impl Vault {
     /// An entry of a newer version of the app is left alone unless `erase` is [`Erase::NotAfter`].
     /// Answers the session that [`Erase::NotAfter`] has found there and ended.
     ///
-    /// With `unless_newer` nothing is erased if a newer session began after the end was decided.
+    /// With `unless_newer` nothing is erased if a newer session began after the end was decided. `before_erase` is told of the
+    /// session that [`Erase::NotAfter`] has found, whatever becomes of the steps that follow.
     pub(crate) async fn end(
         &self,
         erase: Erase,
         revocation: Option<Revocation>,
         unless_newer: Option<GenerationGuard>,
+        before_erase: impl FnOnce(&SessionRecord) + Send + 'static,
     ) -> Result<Option<Revocation>, StoreError> {
         let (lock, bulletin) = (self.lock.clone(), self.bulletin.clone());
         self.worker
             .run(Urgency::MustHappen, move |store| {
                 // An end does not wait for a frozen process: erasing twice is harmless, not erasing is not.
-                let _lock = Lock::take(lock.as_deref()).ok();
+                let _lock = StoreLock::take(lock.as_deref()).ok();
                 let mut found = None;
                 let mut noted = match revocation {
                     Some(revocation) => note(store, revocation),
@@ -166,6 +168,7 @@ impl Vault {
                         // Erased even if this fails: an entry that stays is worse than a server that is not told.
                         noted = noted.and(note(store, there.revocation()));
                         found = Some(there.revocation());
+                        before_erase(&there);
                     }
                     _ => {}
                 }
@@ -180,7 +183,7 @@ impl Vault {
         let lock = self.lock.clone();
         self.worker
             .run(Urgency::MustHappen, move |store| {
-                let _lock = Lock::take(lock.as_deref()).ok();
+                let _lock = StoreLock::take(lock.as_deref()).ok();
                 note(store, revocation)
             })
             .await
@@ -220,7 +223,7 @@ impl Vault {
         let lock = self.lock.clone();
         self.worker
             .run(Urgency::MustHappen, move |store| {
-                let _lock = Lock::take(lock.as_deref())?;
+                let _lock = StoreLock::take(lock.as_deref())?;
                 let (mut waiting, stored) = (read_revocations(store)?, read(store)?);
                 if !only_if(&stored) {
                     return Ok(due(waiting, &stored));
@@ -281,29 +284,12 @@ fn note(store: &mut dyn SessionStore, revocation: Revocation) -> Result<(), Stor
     Ok(())
 }
 
-/// Held while it lives; the operating system lets go of it when the process dies, however it dies.
-struct Lock(#[expect(dead_code, reason = "dropping it unlocks")] Option<File>);
-
-impl Lock {
-    fn take(path: Option<&PathBuf>) -> Result<Self, StoreError> {
-        let Some(path) = path else { return Ok(Self(None)) };
-        // A directory that cannot be written leaves one process alone, which is no reason to lose its session.
-        let Ok(file) = crate::session::lock::open(path) else { return Ok(Self(None)) };
-        let deadline = Instant::now() + LOCK_TIMEOUT;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Self(Some(file))),
-                Err(std::fs::TryLockError::Error(_)) => return Ok(Self(None)),
-                Err(std::fs::TryLockError::WouldBlock) if Instant::now() >= deadline => {
-                    return Err(StoreError::Unavailable(
-                        "another process of this app is using it and does not finish",
-                    ));
-                }
-                // The system has no wait with a bound for this lock; its holder needs milliseconds.
-                Err(std::fs::TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(5)),
-            }
-        }
+fn doubt(store: &mut dyn SessionStore, again: &SessionId) -> Result<(), StoreError> {
+    let mut waiting = read_revocations(store)?;
+    if outbox::doubt(&mut waiting, again) {
+        store.write(Slot::Revocations, &outbox::to_bytes(&waiting))?;
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -406,12 +392,12 @@ mod tests {
         let newer = SessionRecord { sign_in: SignInId::new(&"0b".into(), Timestamp(2)), ..sample() };
         store.plant(Slot::Session, &newer.to_bytes());
         let revocation = Revocation { session_id: "0a".into(), expires_at: Timestamp(9), if_replaced: false };
-        vault.end(Erase::SignIn(ours.sign_in), Some(revocation.clone()), None).await.unwrap();
+        vault.end(Erase::SignIn(ours.sign_in), Some(revocation.clone()), None, |_| ()).await.unwrap();
         assert_eq!(
             vault.load().await.unwrap(),
             (Stored::Session(Box::new(newer.clone())), vec![revocation.clone()])
         );
-        vault.end(Erase::SignIn(newer.sign_in), None, None).await.unwrap();
+        vault.end(Erase::SignIn(newer.sign_in), None, None, |_| ()).await.unwrap();
         assert_eq!(vault.load().await.unwrap(), (Stored::Nothing, vec![revocation]));
         vault.settle_revocation("0a".into(), Timestamp(0)).await.unwrap();
         assert!(store.peek(Slot::Revocations).is_none(), "nothing is left behind");
@@ -433,11 +419,11 @@ mod tests {
                 .await
                 .unwrap();
             damaged();
-            vault.end(Erase::SignIn(ours.sign_in.clone()), None, None).await.unwrap();
+            vault.end(Erase::SignIn(ours.sign_in.clone()), None, None, |_| ()).await.unwrap();
             assert_eq!(store.peek(Slot::Session).is_some(), left);
         }
         damaged();
-        vault.end(Erase::NotAfter(theirs.started_at, None), None, None).await.unwrap();
+        vault.end(Erase::NotAfter(theirs.started_at, None), None, None, |_| ()).await.unwrap();
         assert!(store.peek(Slot::Session).is_none(), "a logout means whatever is there");
     }
 
@@ -459,6 +445,48 @@ mod tests {
         assert_eq!(outcome, Ok(Commit::Written { replaced: Stored::Session(Box::new(old.clone())) }));
         let (stored, due) = vault.load().await.unwrap();
         assert_eq!((stored, due), (Stored::Session(Box::new(new)), vec![old.revocation()]));
+    }
+
+    /// The write may be done and said to have failed, and its process die before it asks again: who would tell the server?
+    #[tokio::test]
+    async fn b12_no_session_is_replaced_whose_revocation_cannot_be_noted() {
+        #[derive(Debug)]
+        struct TakesNoNotes(MemoryStore);
+        impl SessionStore for TakesNoNotes {
+            fn read(&mut self, slot: Slot) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {
+                self.0.read(slot)
+            }
+            fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
+                match slot {
+                    Slot::Revocations => Err(StoreError::Failed("it is full")),
+                    Slot::Session => self.0.write(slot, value),
+                }
+            }
+            fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
+                self.0.erase(slot)
+            }
+            fn backend(&self) -> &'static str {
+                "takes no notes"
+            }
+        }
+        let (old, store) = (sample(), MemoryStore::new());
+        store.plant(Slot::Session, &old.to_bytes());
+        let making = store.clone();
+        let vault = Vault::new(
+            worker(Box::new(move || Box::new(TakesNoNotes(making.clone())))),
+            None,
+            Bulletin::default(),
+        );
+        let tokens = crate::secret::Tokens { session_id: "0b".into(), ..old.tokens.clone() };
+        let new = SessionRecord { sign_in: SignInId::named("new"), tokens, ..old.clone() };
+        let outcome = vault.commit(guard(1), Expect::Anything { over: None }, Arc::new(new)).await;
+        assert_eq!(outcome, Err(StoreError::Failed("it is full")));
+        assert_eq!(vault.load().await, Ok((Stored::Session(Box::new(old.clone())), vec![])));
+        // What replaces nothing needs no note.
+        let renewed = SessionRecord { rotation: old.rotation + 1, ..old.clone() };
+        let expect = Expect::Rotation { sign_in: old.sign_in.clone(), rotation: old.rotation };
+        let outcome = vault.commit(guard(1), expect, Arc::new(renewed)).await;
+        assert_eq!(outcome, Ok(Commit::Written { replaced: Stored::Session(Box::new(old)) }));
     }
 
     #[tokio::test]

@@ -23,6 +23,7 @@ use tempfile::TempDir;
 use url::Url;
 
 mod backend;
+mod gate;
 mod installed;
 mod json;
 mod judge;
@@ -35,6 +36,7 @@ pub(crate) use relay::GATEWAY_KEY;
 use process::Process;
 
 pub(crate) use backend::Backend;
+pub(crate) use gate::{Gate, Gated};
 pub(crate) use installed::Installed;
 pub(crate) use json::any_json;
 pub(crate) use judge::Judge;
@@ -57,6 +59,7 @@ struct Moved {
     unset: u64,
     /// Whether the machine lacks the clock that nobody can set.
     nothing_unset: bool,
+    restarts: u32,
 }
 
 impl ManualClock {
@@ -77,6 +80,10 @@ impl Clock for ManualClock {
     fn unset(&self) -> Option<Duration> {
         let moved = *self.moved();
         Some(self.real.unset()? + Duration::from_millis(moved.unset)).filter(|_| !moved.nothing_unset)
+    }
+
+    fn boot(&self) -> Option<String> {
+        Some(format!("run-{}", self.moved().restarts))
     }
 }
 
@@ -256,6 +263,14 @@ impl Device {
     /// The machine has only clocks that can be set or that stand still in a sleep.
     pub(crate) fn has_no_unset_clock(&self) {
         self.clock.moved().nothing_unset = true;
+    }
+
+    /// The machine is started anew; the app's processes have been killed. The clock that nobody sets begins anywhere: here
+    /// `ahead` of where it was.
+    pub(crate) fn machine_restarts(&self, ahead: Duration) {
+        let mut moved = self.clock.moved();
+        moved.restarts += 1;
+        moved.unset += ahead.as_millis() as u64;
     }
 
     /// Both between two looks of the engine, which can only see what comes of them together.

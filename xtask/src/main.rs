@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         ["desktop", program, rest @ ..] => {
             env::run(std::process::Command::new(program).args(rest), test::TEST_BOUND)
         }
-        ["simulate", rest @ ..] if !rest.contains(&"--help") => simulate::simulate(rest),
+        ["simulate", rest @ ..] if !rest.contains(&"--help") => simulate::simulate(rest, simulate::BY_HAND),
         ["fuzz", rest @ ..] if !rest.contains(&"--help") => fuzz::fuzz(rest),
         [env::KEEP, rest @ ..] => return env::keep(rest),
         [desktop::INSIDE, rest @ ..] => return desktop::inside(rest),
@@ -58,7 +58,8 @@ fn help() -> String {
          cargo xtask demo --headless     the latter, also where there is a display\n\
          cargo xtask test                every check, the quickest to fail first\n\
          cargo xtask test --only STEP    one step (may be given several times)\n\
-         cargo xtask test --from SEED    the same, with a simulation that begins at this seed and not at a fresh one\n\
+         cargo xtask test --from SEED    the same, with a simulation that begins at this seed and not at a fresh one;\n\
+         \u{20}                               with --seeds N it plays so many months\n\
          cargo xtask test --strict       the same, and what cannot be checked here is an error: without a network the\n\
          \u{20}                               advisories are not\n\
          cargo xtask simulate --seeds N  that many months in the life of sessions, from a fresh seed (it is printed) or,\n\

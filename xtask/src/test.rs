@@ -49,7 +49,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "rust", about: "unit, contract, IPC and keychain tests", run: rust },
     Step {
         name: "simulation",
-        about: "2,000 session-months from a fresh seed, which is printed; with `--from SEED` from that one",
+        about: "2,000 session-months from a fresh seed, which is printed; `--from SEED` from that one, `--seeds N` so many",
         run: || whole(simulation()),
     },
     Step {
@@ -87,21 +87,27 @@ fn whole(step: Result<(), Failure>) -> Result<Passed, Failure> {
 /// What makes a step fail that cannot show all it is there for.
 const STRICT: &str = "--strict";
 
-/// Where the simulation begins, instead of at a fresh seed: a change is judged by what it has changed, and not by what one month in
-/// ten thousand may find in everything.
+/// How many months the simulation plays.
+const SEEDS: &str = "--seeds";
+/// Where it begins, instead of at a fresh seed: a change is judged by what it has changed, and not by what one month in ten
+/// thousand may find in everything.
 const FROM: &str = "--from";
-static FIRST_SEED: OnceLock<String> = OnceLock::new();
+/// What the simulation is told of these.
+static SIMULATED: OnceLock<Vec<String>> = OnceLock::new();
 
-/// `test [--strict] [--from SEED] [--only STEP]…`.
+/// `test [--strict] [--from SEED] [--seeds N] [--only STEP]…`.
 pub fn test(arguments: &[&str]) -> Result<(), Failure> {
     let strict = arguments.contains(&STRICT);
     let mut named: Vec<_> = arguments.iter().copied().filter(|word| *word != STRICT).collect();
-    if let Some(at) = named.iter().position(|word| *word == FROM) {
-        let seed = named.get(at + 1).filter(|seed| seed.parse::<u64>().is_ok());
-        let seed = seed.ok_or_else(|| format!("`{FROM}` needs a seed, which is a number."))?;
-        FIRST_SEED.get_or_init(|| (*seed).to_owned());
-        named.drain(at..at + 2);
+    let mut simulated = Vec::new();
+    for option in [SEEDS, FROM] {
+        let Some(at) = named.iter().position(|word| *word == option) else { continue };
+        if named.get(at + 1).is_none_or(|number| number.parse::<u64>().is_err()) {
+            return Err(format!("`{option}` needs a number."));
+        }
+        simulated.extend(named.drain(at..at + 2).map(str::to_owned));
     }
+    SIMULATED.get_or_init(|| simulated);
     let steps = chosen(&named)?;
     setup::setup()?;
     let mut times = Vec::new();
@@ -205,9 +211,15 @@ fn rust() -> Result<Passed, Failure> {
     })
 }
 
+/// A quarter of an hour on two cores.
+const MONTHS: &str = "2000";
+
 fn simulation() -> Result<(), Failure> {
-    let from: Vec<_> = FIRST_SEED.get().map_or_else(Vec::new, |seed| vec![FROM, seed]);
-    crate::simulate::simulate(&[&["--seeds", "2000"], from.as_slice()].concat())
+    let mut told: Vec<&str> = SIMULATED.get().into_iter().flatten().map(String::as_str).collect();
+    if !told.contains(&SEEDS) {
+        told.extend([SEEDS, MONTHS]);
+    }
+    crate::simulate::simulate(&told, BUILD_BOUND)
 }
 
 /// Off by default, and in the reference all the same.

@@ -74,6 +74,8 @@ impl Arguments {
             let [name, value] = pair else { return Err(format!("`{}` needs a value; {USAGE}", pair[0])) };
             let number = || value.parse::<u64>().map_err(|_| format!("`{value}` is no number; {USAGE}"));
             match name.as_str() {
+                // What shows nothing is not ok.
+                "--seeds" if number() == Ok(0) => return Err(format!("no month is played; {USAGE}")),
                 "--seeds" => read.runs = number()?,
                 "--from" => read.first = number()?,
                 "--seed" => (read.first, read.runs, read.how.traced) = (number()?, 1, true),

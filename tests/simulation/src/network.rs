@@ -39,7 +39,14 @@ enum Fate {
 
 const LIMITED: &str = r#"{"message":"Unexpected Error","errorCode":"7020","description":"slow down"}"#;
 
+/// The app's id is wrong, or switched off at the service.
+const UNAUTHORIZED: &str = r#"{"message":"UnAuthorized request, check your appId","errorCode":"401","description":"UnAuthorized request, check your appId"}"#;
+const MALFORMED: &str =
+    r#"{"message":"Unexpected Error","errorCode":"7101","description":"parameters missing or invalid"}"#;
+
 impl Fate {
+    const REFUSED: Self = Self::Instead("a 401 for the app's id", 401, UNAUTHORIZED, None);
+
     /// For as long as an engine believes.
     const ASKED_TO_WAIT: Self = Self::Instead("a 429", 429, LIMITED, Some(3600));
 
@@ -69,6 +76,10 @@ impl Fate {
         };
         match weather {
             Weather::Offline => unreachable(rng),
+            Weather::SwitchedOff => match rng.u32(..20) {
+                0 => unreachable(rng),
+                _ => Self::REFUSED,
+            },
             Weather::ServerDown => match rng.u32(..10) {
                 0 => Self::Hangs,
                 1 => unreachable(rng),
@@ -96,6 +107,8 @@ impl Fate {
                         (2, Self::Instead("a 429", 429, LIMITED, Some(300))),
                         (1, Self::ASKED_TO_WAIT),
                         (1, Self::Instead("a 401 without a code", 401, "", None)),
+                        (1, Self::REFUSED),
+                        (1, Self::Instead("a 400 with 7101", 400, MALFORMED, None)),
                         (1, Self::Instead("a 400 without a code", 400, "[]", None)),
                         (
                             1,

@@ -43,7 +43,6 @@ const EXCHANGE_INTERVAL: Duration = Duration::from_secs(59);
 
 /// Why a session is lost that nobody ended.
 pub(crate) const DIED_BEFORE_WRITE: &str = "the server rotated and the process died before the write";
-pub(crate) const NEVER_STORED: &str = "no keychain took the sign-in before the process died";
 pub(crate) const ANSWER_LOST: &str = "the server rotated and the network lost its answer";
 
 /// Enough of a user's id to tell users apart.
@@ -100,6 +99,8 @@ struct Seen {
     time_known: bool,
     /// Whether the service has told it the time since the clock was last set.
     was_told_time: bool,
+    /// When, while the machine was awake, the service first told it the time.
+    told_time_at: Option<Duration>,
     /// Whether it ever was not: what it has decided then may be carried out later.
     was_in_doubt: bool,
     calls: VecDeque<Duration>,
@@ -109,6 +110,7 @@ struct Seen {
     asked_to_wait: HashMap<&'static str, Timestamp>,
     last_offer: Option<(String, Duration)>,
     started: Duration,
+    died: Option<Duration>,
     /// When it last began to run: it was started, or went on after it had stood still.
     woke: Duration,
 }
@@ -123,6 +125,8 @@ pub(crate) struct Oracle {
     issued: HashMap<String, (String, Timestamp)>,
     seen: BTreeMap<String, Seen>,
     last_jump: Option<Duration>,
+    /// Whether a process was told the time since the machine was started, and has told the others: whoever starts now knows it.
+    time_is_shared: bool,
     pub(crate) violations: Vec<String>,
 }
 
@@ -136,6 +140,7 @@ impl Oracle {
             issued: HashMap::new(),
             seen: BTreeMap::new(),
             last_jump: None,
+            time_is_shared: false,
             violations: Vec::new(),
         }
     }
@@ -152,8 +157,8 @@ impl Oracle {
     pub(crate) fn process_started(&mut self, process: &str, world: &World) {
         let seen = Seen {
             alive: true,
-            time_known: world.clock_error_ms() == 0,
-            was_in_doubt: world.clock_error_ms() != 0,
+            time_known: world.clock_error_ms() == 0 || self.time_is_shared,
+            was_in_doubt: world.clock_error_ms() != 0 && !self.time_is_shared,
             started: world.awake(),
             woke: world.awake(),
             ..Seen::default()
@@ -161,9 +166,10 @@ impl Oracle {
         self.seen.insert(process.to_owned(), seen);
     }
 
-    pub(crate) fn process_died(&mut self, process: &str) {
+    pub(crate) fn process_died(&mut self, process: &str, world: &World) {
         if let Some(seen) = self.seen.get_mut(process) {
             seen.alive = false;
+            seen.died = Some(world.awake());
             seen.in_flight.clear();
         }
         for exchange in self.truths.values_mut().flat_map(|truth| &mut truth.exchanges) {
@@ -185,6 +191,11 @@ impl Oracle {
                 seen.was_told_time = false;
             }
         }
+    }
+
+    /// Its processes are dead.
+    pub(crate) fn machine_was_restarted(&mut self) {
+        self.time_is_shared = false;
     }
 
     pub(crate) fn clock_was_set(&mut self, world: &World) {
@@ -316,8 +327,10 @@ impl Oracle {
 
     pub(crate) fn wrote(&mut self, bytes: &[u8], world: &World) {
         let holds = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
-        for truth in self.truths.values_mut().filter(|truth| !truth.ended) {
+        for truth in self.truths.values_mut() {
             truth.ever_stored |= holds(&truth.session_id);
+        }
+        for truth in self.truths.values_mut().filter(|truth| !truth.ended) {
             for exchange in truth.exchanges.iter_mut().filter(|exchange| !exchange.stored) {
                 exchange.stored = holds(&exchange.new_token);
             }
@@ -338,7 +351,9 @@ impl Oracle {
             let id = truth.session_id.as_bytes();
             let idle = now.saturating_since(truth.last_active) + CLOCK_SLACK + ACTIVITY_SLACK;
             let age = now.saturating_since(truth.began) + CLOCK_SLACK;
-            let overdue = self.policy.inactivity_timeout.is_some_and(|timeout| idle >= timeout)
+            // Whoever knows the time finds idle what another, that does not, takes for used just now.
+            let overdue = (self.policy.inactivity_timeout)
+                .is_some_and(|timeout| idle >= timeout || truth.noted_in_doubt)
                 || self.policy.max_lifetime.is_some_and(|max| age >= max);
             let expired = now + CLOCK_SLACK >= truth.refresh_expires;
             if bytes.windows(id.len()).any(|part| part == id) {
@@ -449,6 +464,9 @@ impl Oracle {
             let was_told = response.is_some_and(|response| response.date.is_some());
             seen.time_known |= was_told;
             seen.was_told_time |= was_told;
+            if was_told {
+                seen.told_time_at.get_or_insert(world.awake());
+            }
             if let Some(wait) = response.and_then(|response| response.retry_after) {
                 // Of an answer without OTPless's codes, as a key set's are, no more is believed.
                 let most = if call.kind() == "keys" { MOST_OF_ANYBODY } else { Duration::MAX };
@@ -571,6 +589,9 @@ impl Oracle {
             self.appeared(user, world);
         }
         let Some(seen) = self.seen.get(process) else { return };
+        // It has run on since.
+        self.time_is_shared |=
+            world.scenario.unset_clock && seen.told_time_at.is_some_and(|at| at < world.awake());
         let (before, was, knows_time) = (seen.shows.clone(), seen.status, seen.time_known);
         let shows = session.user_id.clone();
         let mut wrong = Vec::new();
@@ -587,6 +608,7 @@ impl Oracle {
                 }
             }
             wrong.extend(self.beyond_deadlines(process, user, slack, world));
+            wrong.extend(self.says_where_it_is(process, user, session.storage).err());
         }
         if session.status == SessionStatus::SignedOut
             && let Some(user) = before.clone()
@@ -625,6 +647,15 @@ impl Oracle {
         }
     }
 
+    /// A session that would be gone with its process says so (requirement A3).
+    fn says_where_it_is(&self, process: &str, user: &str, storage: Storage) -> Result<(), String> {
+        let never_stored = self.truths.get(user).is_some_and(|truth| !truth.ever_stored);
+        if never_stored && storage == Storage::Keychain {
+            return Err(format!("{process} says that the keychain has a session that it never had"));
+        }
+        Ok(())
+    }
+
     fn ended(&mut self, process: &str, user: &str, world: &World) {
         if let Some(truth) = self.truths.get_mut(user) {
             truth.ended = true;
@@ -643,13 +674,21 @@ impl Oracle {
         reason: Option<EndReason>,
         world: &World,
     ) -> Result<(), String> {
-        // A process that the service has not told the time since somebody set the clock notes what it notes by the wrong one.
-        let in_doubt = self.seen.values().any(|seen| seen.alive && !seen.time_known);
+        // A process that the service has not told the time since somebody set the clock notes what it notes by the wrong one. It may
+        // have ended a session that it has just found, and have been killed before it showed so.
+        let appeared = self.truths.get(user).and_then(|truth| truth.seen_at);
+        let in_doubt = self.seen.values().any(|seen| {
+            let was_there =
+                seen.alive || seen.died.is_some_and(|at| appeared.is_some_and(|since| at >= since));
+            was_there && !seen.time_known
+        });
         let began: Vec<_> =
             (self.truths.iter()).filter(|(other, _)| *other != user).map(|(_, truth)| truth.began).collect();
         let Some(truth) = self.truths.get_mut(user) else { return Ok(()) };
         let now = world.true_now();
         let ended_elsewhere = truth.ended;
+        // Whoever has a clock that nobody sets is not misled by one that was, once it knows the time.
+        let clock_moved = truth.clock_moved && !world.scenario.unset_clock;
         let idle = now.saturating_since(truth.last_active) + CLOCK_SLACK + ACTIVITY_SLACK;
         let age = now.saturating_since(truth.began) + CLOCK_SLACK;
         let state = world.service().session_state(&truth.session_id);
@@ -676,13 +715,13 @@ impl Oracle {
                 truth.clock_moved || began.iter().any(|other| *other + CLOCK_SLACK >= truth.began)
             }
             Some(EndReason::Inactive) => {
-                truth.clock_moved
+                clock_moved
                     || in_doubt
                     || truth.noted_in_doubt
                     || self.policy.inactivity_timeout.is_some_and(|timeout| idle >= timeout)
             }
             Some(EndReason::Lifetime) => {
-                truth.clock_moved || in_doubt || self.policy.max_lifetime.is_some_and(|max| age >= max)
+                clock_moved || in_doubt || self.policy.max_lifetime.is_some_and(|max| age >= max)
             }
             Some(EndReason::Expired) if now + CLOCK_SLACK >= truth.refresh_expires => true,
             // What was damaged may have been another process's newer tokens.
@@ -728,8 +767,8 @@ impl Oracle {
         for user in lost {
             let Some(truth) = self.truths.get_mut(&user) else { continue };
             if !truth.ever_stored {
-                *world.report().losses.entry(NEVER_STORED).or_default() += 1;
-                world.tell(|| format!("LOST: {NEVER_STORED}"));
+                // No keychain took it, and it never said otherwise (requirement A3, `says_where_it_is`).
+                world.report().memory_only += 1;
             } else if reason.is_some() {
                 self.justify(process, &user, reason, world)?;
             } else {

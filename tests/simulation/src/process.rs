@@ -89,7 +89,7 @@ impl Process {
         if self.alive.swap(false, Ordering::SeqCst) {
             self.world.tell(|| format!("{} is killed {when}", self.name));
             self.world.report().kills += 1;
-            self.world.oracle().process_died(&self.name);
+            self.world.oracle().process_died(&self.name, &self.world);
             self.world.executor.drop_tasks_of(self);
         }
     }

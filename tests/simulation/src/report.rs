@@ -12,6 +12,7 @@ pub(crate) struct Report {
     pub(crate) freezes: u64,
     pub(crate) sleeps: u64,
     pub(crate) clock_changes: u64,
+    pub(crate) restarts: u64,
     pub(crate) steps: u64,
     pub(crate) store_calls: u64,
     pub(crate) requests: u64,
@@ -21,6 +22,8 @@ pub(crate) struct Report {
     pub(crate) faults: BTreeMap<&'static str, u64>,
     pub(crate) ends: BTreeMap<String, u64>,
     pub(crate) losses: BTreeMap<&'static str, u64>,
+    /// Sessions that no keychain took, and that were over with their process, as they had said.
+    pub(crate) memory_only: u64,
 }
 
 impl Report {
@@ -32,6 +35,7 @@ impl Report {
         self.freezes += other.freezes;
         self.sleeps += other.sleeps;
         self.clock_changes += other.clock_changes;
+        self.restarts += other.restarts;
         self.steps += other.steps;
         self.store_calls += other.store_calls;
         self.requests += other.requests;
@@ -43,6 +47,7 @@ impl Report {
         for (name, count) in &other.ends {
             *self.ends.entry(name.clone()).or_default() += count;
         }
+        self.memory_only += other.memory_only;
         for (name, count) in &other.losses {
             *self.losses.entry(name).or_default() += count;
         }
@@ -52,7 +57,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let row =
-            |f: &mut fmt::Formatter<'_>, name: &str, count: u64| writeln!(f, "  {name:<44} {count:>12}");
+            |f: &mut fmt::Formatter<'_>, name: &str, count: u64| writeln!(f, "  {name:<52} {count:>12}");
         row(f, "session-months", self.months)?;
         row(f, "sign-ins", self.sign_ins)?;
         row(f, "process starts", self.starts)?;
@@ -61,11 +66,13 @@ impl fmt::Display for Report {
         row(f, "requests", self.requests)?;
         row(f, "refreshes the service has answered", self.exchanges)?;
         row(f, "session API calls in a process's busiest hour", self.busiest_hour as u64)?;
+        row(f, "sessions in memory only to the end, as they said", self.memory_only)?;
         writeln!(f, "faults")?;
         row(f, "processes killed", self.kills)?;
         row(f, "processes frozen", self.freezes)?;
         row(f, "machine slept", self.sleeps)?;
         row(f, "clock set", self.clock_changes)?;
+        row(f, "machine started anew", self.restarts)?;
         for (name, count) in &self.faults {
             row(f, name, *count)?;
         }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::{
     keychain::{Keychain, Mood},
     oracle::short,
-    process::App,
+    process::{App, Process},
     world::{Sabotage, Weather, World, pick},
 };
 
@@ -46,6 +46,7 @@ enum Event {
     SetClock,
     Damage,
     Quit,
+    Restart,
 }
 
 const USUAL: &[(u32, Event)] = &[
@@ -70,6 +71,7 @@ const USUAL: &[(u32, Event)] = &[
     (8, Event::SetClock),
     (1, Event::Damage),
     (10, Event::Quit),
+    (3, Event::Restart),
 ];
 
 /// While a refresh is under way.
@@ -86,6 +88,7 @@ const TROUBLE: &[(u32, Event)] = &[
     (6, Event::Refresh),
     (3, Event::SetClock),
     (2, Event::RevokeElsewhere),
+    (1, Event::Restart),
 ];
 
 /// In memory where there is such a place: locks and bulletins are files, and a month has many.
@@ -100,6 +103,8 @@ pub(crate) struct Device {
     log: Arc<MemoryActivityLog>,
     shared: TempDir,
     apps: Vec<Option<App>>,
+    /// Those that stand still, which are in no slot.
+    frozen: Vec<Arc<Process>>,
     started: u64,
 }
 
@@ -107,7 +112,15 @@ impl Device {
     pub(crate) fn new(world: Arc<World>) -> Self {
         let shared = shared_directory();
         let apps = (0..world.scenario.processes).map(|_| None).collect();
-        Self { world, keychain: Keychain::default(), log: Arc::default(), shared, apps, started: 0 }
+        Self {
+            world,
+            keychain: Keychain::default(),
+            log: Arc::default(),
+            shared,
+            apps,
+            frozen: Vec::new(),
+            started: 0,
+        }
     }
 
     /// Plays the month and puts everything right at its end.
@@ -232,6 +245,7 @@ impl Device {
                             (4, Weather::Flaky),
                             (3, Weather::Offline),
                             (2, Weather::ServerDown),
+                            (1, Weather::SwitchedOff),
                         ],
                     )
                 });
@@ -278,6 +292,7 @@ impl Device {
             }
             Event::SetClock | Event::Damage => {}
             Event::Quit => self.quit(slot).await,
+            Event::Restart => self.restart().await,
         }
     }
 
@@ -317,6 +332,18 @@ impl Device {
         self.world.oracle().machine_slept(&self.world);
         // The lid is opened for a while at least.
         self.pass(self.world.between(SECOND, 2 * MINUTE)).await;
+    }
+
+    /// The machine is started anew, and was off for a while.
+    async fn restart(&mut self) {
+        let running = self.apps.iter_mut().filter_map(Option::take).map(|app| app.process);
+        for process in running.chain(self.frozen.drain(..)) {
+            process.kill("with the machine");
+        }
+        self.world.restart();
+        self.world.report().restarts += 1;
+        self.world.oracle().machine_was_restarted();
+        self.sleep(self.world.between(MINUTE, 14 * HOUR)).await;
     }
 
     async fn look(&mut self, slot: usize) {
@@ -424,10 +451,15 @@ impl Device {
     async fn freeze(&mut self, slot: usize) {
         let Some(app) = self.apps[slot].take() else { return };
         app.process.freeze();
+        self.frozen.push(app.process.clone());
         let duration =
             self.world.draw(|rng| *pick(rng, &[(4, SECOND), (3, 40 * SECOND), (2, 3 * MINUTE), (1, HOUR)]));
         // The others go on.
         Box::pin(self.pass(duration)).await;
+        self.frozen.retain(|frozen| !Arc::ptr_eq(frozen, &app.process));
+        if !app.process.is_alive() {
+            return;
+        }
         app.process.thaw();
         if self.apps[slot].is_none() {
             self.apps[slot] = Some(app);

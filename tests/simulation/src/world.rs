@@ -119,6 +119,8 @@ pub(crate) enum Weather {
     Flaky,
     Offline,
     ServerDown,
+    /// The service refuses the app itself, until somebody puts that right.
+    SwitchedOff,
 }
 
 pub(crate) struct World {
@@ -140,6 +142,9 @@ struct Inner {
     rng: Rng,
     slept: Duration,
     clock_error_ms: i64,
+    /// How often the machine was started anew, and when last by true time.
+    restarts: u32,
+    booted: Timestamp,
     weather: Weather,
     sign_ins: u64,
 }
@@ -175,6 +180,8 @@ impl World {
                 rng,
                 slept: Duration::ZERO,
                 clock_error_ms: 0,
+                restarts: 0,
+                booted: Timestamp(START_MS) - BOOTED,
                 weather: Weather::Fine,
                 sign_ins: 0,
             }),
@@ -234,6 +241,20 @@ impl World {
     pub(crate) fn sleep(&self, duration: Duration) {
         self.inner().slept += duration;
         self.tell(|| format!("the machine slept for {duration:?}"));
+    }
+
+    /// The machine is started anew: the clock that nobody sets begins again.
+    pub(crate) fn restart(&self) {
+        let now = self.true_now();
+        let mut inner = self.inner();
+        inner.restarts += 1;
+        inner.booted = now;
+        drop(inner);
+        self.tell(|| "the machine is started anew".to_owned());
+    }
+
+    pub(crate) fn restarts(&self) -> u32 {
+        self.inner().restarts
     }
 
     /// What the machine's clock shows.
@@ -307,7 +328,11 @@ impl Clock for MachineClock {
     }
 
     fn unset(&self) -> Option<Duration> {
-        let passed = self.0.true_now().saturating_since(Timestamp(START_MS));
-        self.0.scenario.unset_clock.then_some(BOOTED + passed)
+        let booted = self.0.inner().booted;
+        self.0.scenario.unset_clock.then(|| self.0.true_now().saturating_since(booted))
+    }
+
+    fn boot(&self) -> Option<String> {
+        self.0.scenario.unset_clock.then(|| format!("run-{}", self.0.restarts()))
     }
 }

@@ -53,7 +53,7 @@ fn what_must_not_happen_is_noticed() {
 
 #[test]
 fn arguments_that_make_no_sense_are_refused() {
-    for wrong in [&["--seeds"][..], &["--seeds", "many"], &["--sabotage", "everything"]] {
+    for wrong in [&["--seeds"][..], &["--seeds", "many"], &["--seeds", "0"], &["--sabotage", "everything"]] {
         let output = simulation(wrong);
         assert_eq!(output.status.code(), Some(2));
         assert!(text(&output.stderr).contains("usage"), "{}", text(&output.stderr));
