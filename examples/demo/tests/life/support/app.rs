@@ -11,6 +11,10 @@ use std::time::Duration;
 /// Longer than anything the page does in answer to a click, on a busy machine.
 const ANSWER_BOUND: Duration = Duration::from_secs(30);
 
+/// What WebKitWebDriver says when a page was held up for seconds before it answered, which a busy machine does. Looking does
+/// nothing, so it may be done again; a page that has crashed does not answer the second time either.
+const HELD_UP: &str = "Could not parse script result";
+
 /// What the desktop says about colours; the page follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Theme {
@@ -75,8 +79,23 @@ impl App {
         let script = "const e = document.querySelector(`[data-testid=\"${arguments[0]}\"]`); \
                       if (!e || !e.checkVisibility()) return ''; \
                       return e.dataset.value ?? e.textContent.trim();";
-        let value = self.page.execute(script, vec![json!(label)]).await.map_err(|error| error.to_string())?;
+        let look =
+            async || self.page.execute(script, vec![json!(label)]).await.map_err(|error| error.to_string());
+        let value = match look().await {
+            Err(error) if error.contains(HELD_UP) => {
+                println!("        WebKitWebDriver: {error}; asked again");
+                look().await?
+            }
+            value => value?,
+        };
         Ok(value.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// What the page says of itself, for a failure to tell.
+    pub(crate) async fn account(&self) -> Value {
+        let script = "const text = (id) => document.getElementById(id)?.innerText ?? ''; \
+                      return [text('error'), text('sign-in-progress'), text('events'), document.visibilityState];";
+        self.page.execute(script, vec![]).await.unwrap_or_else(|error| error.to_string().into())
     }
 
     /// A moment in time the page shows, in milliseconds since the epoch; `None` while it shows none.
@@ -92,6 +111,24 @@ impl App {
             Err(error) => Err(error),
         })
         .await
+    }
+
+    /// Waits until what the page shows there begins so.
+    pub(crate) async fn begins(&self, label: &str, wanted: &str) {
+        eventually(&format!("{label} begins with {wanted:?}"), ANSWER_BOUND, async || {
+            let shown = self.read(label).await?;
+            if shown.starts_with(wanted) { Ok(()) } else { Err(shown) }
+        })
+        .await;
+    }
+
+    /// Waits until somebody is; what the page has to say if nobody is tells why.
+    pub(crate) async fn is_signed_in(&self) {
+        eventually("somebody is signed in", ANSWER_BOUND, async || {
+            let status = self.read("status").await?;
+            if status == "active" { Ok(()) } else { Err(format!("{status:?}: {}", self.account().await)) }
+        })
+        .await;
     }
 
     pub(crate) async fn shows(&self, label: &str, wanted: &str) {

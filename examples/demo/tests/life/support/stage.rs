@@ -99,6 +99,8 @@ impl Stage {
     pub(crate) async fn ask_for_code(&self, app: &App) {
         app.fill("phone", PHONE).await;
         app.click("send-code").await;
+        // Nobody types before that: when it comes the page moves the focus.
+        app.begins("sign-in-progress", "A code is on its way").await;
     }
 
     pub(crate) async fn enter_code(&mut self, app: &App) {
@@ -109,7 +111,7 @@ impl Stage {
         .await;
         app.fill("code", &code.code).await;
         app.click("verify-code").await;
-        app.shows("status", "active").await;
+        app.is_signed_in().await;
         self.session_id = Some(newest_session(self.service.port()).await);
         self.note_tokens();
     }
