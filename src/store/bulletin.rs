@@ -44,9 +44,12 @@ impl Bulletin {
         if self.read().as_deref() == Some(line) {
             return;
         }
-        // A moment in which there is no line would look as if nothing had been said: through a file of its own. Should that be
-        // refused (on Windows by a program that has the file open), a moment is better than nothing.
-        let written = replace(path, line).or_else(|_| fs::write(path, format!("{line}\n")));
+        // A moment in which there is no line would look as if nothing had been said: through a file of its own.
+        let written = match replace(path, line) {
+            // A program that has the file open refuses that there: a moment is better than nothing.
+            Err(_) if cfg!(windows) => fs::write(path, format!("{line}\n")),
+            written => written,
+        };
         if let Err(error) = written {
             tracing::debug!(%error, "other processes of this app could not be told");
         }
