@@ -162,6 +162,33 @@ async fn c11_a_session_signed_in_to_again_elsewhere_is_not_revoked() {
     assert_eq!(one.verify().await.expect("it is good").status, SessionStatus::Active);
 }
 
+/// C11: the same, and the other shows it still; whether it hears of the logout first or of both in one go.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_who_hears_of_a_logout_and_of_the_same_session_again_does_not_end_that() {
+    let device = Device::new().await;
+    let (one, issued) = device.signed_in().await;
+    let other = device.start();
+    other.until_status(SessionStatus::Active).await;
+    device.control.fault(Operation::Delete, Fault::ServerError500, usize::MAX);
+    one.logout().await;
+    // One that is under way would end the session again.
+    eventually("the first try", || device.control.count(Operation::Delete) > 0).await;
+    one.start_session(issued.web()).await.expect("the session is good");
+    let again = device.stored().expect("it is stored").sign_in;
+    other.current();
+    other.until("the same session again", |seen| seen.status == SessionStatus::Active).await;
+    assert_eq!(other.diagnostics().pending_revocations, 0);
+    device.control.clear_faults();
+    for process in [&other, &one] {
+        process.look();
+        assert_eq!(process.verify().await.expect("it is good").status, SessionStatus::Active);
+    }
+    assert_eq!(device.stored().map(|record| record.sign_in), Some(again));
+    one.kill().await;
+    other.kill().await;
+    assert_eq!(device.glance().await.status, SessionStatus::Active, "whatever is noted of it");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn c11_a_logout_reaches_a_session_that_no_keychain_took() {
     let device = Device::new().await;

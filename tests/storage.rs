@@ -63,6 +63,75 @@ async fn b12_a_sign_in_while_the_store_was_locked_replaces_what_it_turns_out_to_
     assert_eq!(device.control.session_state(&old.session_id), None, "gone from the server");
 }
 
+/// A4, and rule 6: nobody ends a session that somebody has because its entry rots. Who finds it so has it written anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a4_an_entry_that_rots_while_somebody_has_the_session_is_written_anew() {
+    let device = Device::new().await;
+    let (owner, _) = device.signed_in().await;
+    let user = owner.current().user_id;
+    let before = device.stored();
+    device.store.plant(Slot::Session, b"rot");
+    let other = device.start();
+    other.until("the keychain to be no help", |seen| seen.storage == Storage::Unavailable).await;
+    assert_eq!(other.current().status, SessionStatus::Restoring, "nobody is signed out for it");
+    assert!(other.diagnostics().storage_error.is_some_and(|why| why.contains("damaged")));
+    owner.look();
+    eventually("the entry to be whole", || device.stored().is_some()).await;
+    owner.until("it to say so", |seen| seen.storage == Storage::Keychain).await;
+    let (before, after) = (before.expect("a session"), device.stored().expect("it stands there again"));
+    assert_eq!((after.tokens, after.rotation), (before.tokens, before.rotation));
+    assert_eq!(other.until_status(SessionStatus::Active).await.user_id, user);
+    for process in [&owner, &other] {
+        assert_eq!(process.verify().await.expect("it is good").status, SessionStatus::Active);
+    }
+    // Which of them it rots for next makes no difference.
+    device.store.plant(Slot::Session, b"");
+    owner.kill().await;
+    let third = device.start();
+    third.until("the keychain to be no help", |seen| seen.storage == Storage::Unavailable).await;
+    other.look();
+    assert_eq!(third.until_status(SessionStatus::Active).await.user_id, user);
+}
+
+/// Who has the session dies before it has written it anew: then nobody does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a4_what_nobody_writes_anew_any_more_is_erased() {
+    let device = Device::new().await;
+    let (owner, _) = device.signed_in().await;
+    device.store.plant(Slot::Session, b"rot");
+    let other = device.start();
+    other.until("the keychain to be no help", |seen| seen.storage == Storage::Unavailable).await;
+    owner.kill().await;
+    let ended = other.until_status(SessionStatus::SignedOut).await;
+    assert_eq!(ended.end_reason, Some(EndReason::StoreCorrupt));
+    eventually("the erase", || device.store.peek(Slot::Session).is_none()).await;
+}
+
+/// Whoever says so may be wrong, or mean somebody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a4_what_is_said_to_be_damaged_and_is_not_stays_as_it_is() {
+    let device = Device::new().await;
+    let (one, _) = device.signed_in().await;
+    let before = device.stored().expect("a session");
+    let directory = device.lock_directory();
+    let read = |file: &str| std::fs::read_to_string(directory.join(file)).expect("a line");
+    let line = read("otpless-store.txt");
+    for (claim, answered) in [
+        (line.replace(before.sign_in.as_str(), "another"), false),
+        ("junk\n".to_owned(), false),
+        (line, true),
+    ] {
+        std::fs::write(directory.join("otpless-damaged.txt"), &claim).expect("a file");
+        assert_eq!(one.session().await.status, SessionStatus::Active);
+        let left = read("otpless-damaged.txt");
+        assert_eq!(left, if answered { "-\n".to_owned() } else { claim });
+    }
+    // The last was believed, and it was looked for.
+    one.until("it to be in the keychain", |seen| seen.storage == Storage::Keychain).await;
+    let after = device.stored().expect("a session");
+    assert_eq!((after.sign_in, after.tokens), (before.sign_in, before.tokens));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a4_damaged_bytes_are_reported_erased_once_and_end_at_the_sign_in_page() {
     let device = Device::new().await;

@@ -18,6 +18,7 @@ use super::{
     activity::Policy,
     budget::Purpose,
     live::Live,
+    presence::Presence,
     schedule::{self, Now, Plan},
     snapshot::{Diagnostics, EndReason, Session, SessionStatus, Storage},
     state::{Phase, Revoke, State},
@@ -101,6 +102,9 @@ pub(super) struct Inner {
     pub(super) activity: Bulletin,
     /// Which sessions ended last in any process, and why.
     pub(super) over: Bulletin,
+    /// What another process has found in the keychain that was to be there, and cannot be read.
+    pub(super) damaged: Bulletin,
+    pub(super) presence: Presence,
     /// What any process has learned of the server's time.
     pub(super) time: Bulletin,
     /// The run of the machine by whose clock that is.
@@ -138,6 +142,8 @@ impl SessionManager {
             signed_out: Bulletin::at(lock("otpless-signed-out.txt")),
             activity: Bulletin::at(lock("otpless-activity.txt")),
             over: Bulletin::at(lock("otpless-over.txt")),
+            damaged: Bulletin::at(lock("otpless-damaged.txt")),
+            presence: Presence::at(lock("otpless-session.lock")),
             time: Bulletin::at(lock("otpless-time.txt")),
             random: parts.random,
             runtime: parts.runtime,
@@ -254,7 +260,7 @@ impl Inner {
 
     /// Changes the state, after deadlines that have passed are applied, and publishes what came of it.
     pub(super) fn update<T>(&self, change: impl FnOnce(&mut State, Now) -> T) -> T {
-        let (result, changed, ended, moved, learned, said) = {
+        let (result, changed, ended, moved, learned, said, shown) = {
             let mut state = self.lock();
             let now = self.now();
             state.notice_clock(now);
@@ -266,9 +272,13 @@ impl Inner {
                 .then(|| state.live().map(|live| (live.record.sign_in.clone(), live.last_active_at)));
             let changed = state.take_change(&self.policy, now);
             let (learned, said) = (state.time_to_tell.take(), std::mem::take(&mut state.said));
-            (result, changed, [before, after], moved.flatten(), learned, said)
+            let shown = state.shown().is_some();
+            (result, changed, [before, after], moved.flatten(), learned, said, shown)
         };
         said.aloud();
+        if shown != self.presence.is_told() {
+            self.presence.tell(|| self.read(|state, _| state.shown().is_some()));
+        }
         if let Some((skew_ms, then)) = learned {
             self.tell_time(skew_ms, then);
         }
@@ -306,7 +316,7 @@ impl Inner {
             overdue = state.overdue(&self.policy, now);
         }
         let ended = overdue.and_then(|reason| {
-            let sign_in = self.end_shown(&mut state, reason)?;
+            let sign_in = self.end_shown(&mut state, reason, Revoke::Yes)?;
             Some((sign_in, reason))
         });
         (state, ended)
@@ -369,13 +379,13 @@ impl Inner {
     }
 
     /// Ends the session that is seen, also while its successor is being stored; answers which it was.
-    pub(super) fn end_shown(&self, state: &mut State, reason: EndReason) -> Option<SignInId> {
+    pub(super) fn end_shown(&self, state: &mut State, reason: EndReason, revoke: Revoke) -> Option<SignInId> {
         let sign_in = state.shown()?.record.sign_in.clone();
         if state.live().is_some() {
-            self.end_locked(state, reason, Revoke::Yes);
+            self.end_locked(state, reason, revoke);
         } else {
             // The generation is that of its successor, which this does not concern.
-            state.end(self.generation(), reason, Revoke::Yes);
+            state.end(self.generation(), reason, revoke);
         }
         Some(sign_in)
     }

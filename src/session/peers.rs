@@ -12,7 +12,7 @@ use super::{
     manager::Inner,
     schedule::{Job, Now},
     snapshot::EndReason,
-    state::{Phase, State},
+    state::{Phase, Revoke, State},
     under_way::Running,
 };
 use crate::{
@@ -45,7 +45,7 @@ const NEWS_WAIT: Duration = Duration::from_secs(1);
 
 impl State {
     /// Whether what is said of the keychain is to be left for later.
-    fn is_busy_with_keychain(&self) -> bool {
+    pub(super) fn is_busy_with_keychain(&self) -> bool {
         [Job::Refresh, Job::Heartbeat, Job::Persist, Job::Erase, Job::News]
             .iter()
             .any(|job| self.running.contains(job))
@@ -122,6 +122,7 @@ impl Inner {
     /// all (rule 10), and a sign-in in one process is there in the others.
     pub(super) async fn hear_peers(self: &Arc<Self>) {
         self.hear_logout();
+        self.hear_damage();
         if self.peers_have_news() || self.read(|state, _| state.running.contains(&Job::News)) {
             // It goes on for whoever comes later.
             let _ = tokio::time::timeout(NEWS_WAIT, self.take_news()).await;
@@ -207,9 +208,12 @@ impl Inner {
         if !self.last_logout().is_some_and(|logout| logout.ends(&ours)) {
             return;
         }
+        // Somebody has signed in since, maybe with the very same session; whoever made room for that owes the server what there was.
+        let taken = self.kept_by_peers().is_some_and(|theirs| theirs != ours.sign_in);
         let ended = self.update(|state, _| {
-            let still = state.shown().is_some_and(|live| live.record.sign_in == ours.sign_in);
-            still.then(|| self.end_shown(state, EndReason::Logout)).flatten()
+            let shown = state.shown().filter(|live| live.record.sign_in == ours.sign_in)?;
+            let revoke = if taken && shown.ever_stored { Revoke::IfReplaced } else { Revoke::Yes };
+            self.end_shown(state, EndReason::Logout, revoke)
         });
         if let Some(sign_in) = ended {
             self.log_ended(&sign_in, EndReason::Logout);

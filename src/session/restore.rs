@@ -30,7 +30,7 @@ impl Inner {
             self.update_quietly(|state, now| state.not_before(noted, now));
         }
         let generation = self.generation();
-        let loaded = self.vault.load().await;
+        let loaded = self.unless_another_mends(self.vault.load().await);
         let remembered = self.remembered();
         let random = self.random();
         let ended = self.update(|state, now| {

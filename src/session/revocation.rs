@@ -21,7 +21,7 @@ use crate::{
     store::{
         outbox::{self, Revocation},
         record::SessionRecord,
-        step::Erase,
+        step::{Ended, Erase},
     },
 };
 
@@ -113,21 +113,16 @@ impl Inner {
     pub(super) async fn erase(self: Arc<Self>) {
         let Some(pending) = self.read(|state, _| state.pending_erase.clone()) else { return };
         let guard = self.guard(pending.generation);
-        // Whoever has signed in since with an earlier time has shown that ours was wrong.
-        let erase = match (pending.erase, self.last_logout()) {
-            (Erase::NotAfter(at, named), Some(noted)) if pending.by_user => {
-                Erase::NotAfter(at.min(noted.at), named)
-            }
-            (erase, _) => erase,
-        };
+        let erase = self.what_to_erase(&pending);
         let revocation = pending.revocation;
+        let if_replaced = revocation.as_ref().is_some_and(|revocation| revocation.if_replaced);
         let mut noted: Vec<_> = revocation.iter().map(|revocation| revocation.session_id.clone()).collect();
         let outcome = {
             let inner = self.clone();
             let why = if pending.by_user { EndReason::Logout } else { EndReason::Replaced };
             self.vault.end(erase, revocation, Some(guard), move |found| inner.end_found(found, why)).await
         };
-        if let Ok(Some(found)) = &outcome {
+        if let Ok(Ended { found: Some(found), .. }) = &outcome {
             noted.push(found.session_id.clone());
         }
         let erased = outcome.is_ok();
@@ -137,6 +132,13 @@ impl Inner {
         }
         let random = self.random();
         self.update_quietly(|state, now| {
+            if let Ok(Ended { again: Some(again), .. }) = &outcome {
+                state.is_there_again(again);
+            }
+            if if_replaced && erased {
+                // Whether it is owed the keychain says.
+                state.outbox_read = false;
+            }
             if state.pending_erase.as_ref().is_none_or(|p| p.generation != pending.generation) {
                 return;
             }
@@ -166,6 +168,17 @@ impl Inner {
         }
     }
 
+    /// What of the entry must go.
+    fn what_to_erase(&self, pending: &PendingErase) -> Erase {
+        match (pending.erase.clone(), self.last_logout()) {
+            // Whoever has signed in since with an earlier time has shown that ours was wrong.
+            (Erase::NotAfter(at, named), Some(noted)) if pending.by_user => {
+                Erase::NotAfter(at.min(noted.at), named)
+            }
+            (erase, _) => erase,
+        }
+    }
+
     /// An erase has found a session that may be nobody's here: what was there has not been asked since another process
     /// signed in, or the keychain has not answered before. Whoever waits for the erase may have given up by now.
     fn end_found(self: &Arc<Self>, found: &SessionRecord, why: EndReason) {
@@ -192,14 +205,25 @@ impl Inner {
         });
         for revocation in waiting {
             let session_id = revocation.session_id.clone();
-            if let Err(error) = self.vault.note_revocation(revocation).await {
-                tracing::warn!(%error, "a revocation could not be stored yet; it is kept in memory");
-                let random = self.random();
-                self.update_quietly(|state, now| {
-                    state.unnoted = true;
-                    state.retries.note.failed(Pace::after(&error), now, None, random);
-                });
-                return;
+            // What has ended and stands there still, or another sign-in's?
+            let erase =
+                self.read(|state, _| state.pending_erase.clone()).map(|pending| self.what_to_erase(&pending));
+            let remembered = self.remembered();
+            let is_over = move |there: &SessionRecord| {
+                erase.is_some_and(|erase| erase.takes(there)) || remembered.why_over(there).is_some()
+            };
+            match self.vault.note_revocation(revocation, is_over).await {
+                Ok(None) => {}
+                Ok(Some(again)) => self.update_quietly(|state, _| state.is_there_again(&again)),
+                Err(error) => {
+                    tracing::warn!(%error, "a revocation could not be stored yet; it is kept in memory");
+                    let random = self.random();
+                    self.update_quietly(|state, now| {
+                        state.unnoted = true;
+                        state.retries.note.failed(Pace::after(&error), now, None, random);
+                    });
+                    return;
+                }
             }
             self.forget_if_delivered(session_id).await;
         }

@@ -45,6 +45,8 @@ pub(crate) enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Revoke {
     Yes,
+    /// Once the keychain has no session of this id any more: somebody may have signed in to it again.
+    IfReplaced,
     No,
 }
 
@@ -246,10 +248,14 @@ impl State {
                 return;
             }
         };
-        let revocation = (revoke == Revoke::Yes).then(|| live.revocation());
-        if let Some(revocation) = &revocation {
-            self.owe(revocation.clone());
-        }
+        let revocation = match revoke {
+            Revoke::Yes => {
+                self.owe(live.revocation());
+                Some(live.revocation())
+            }
+            Revoke::IfReplaced => Some(Revocation { if_replaced: true, ..live.revocation() }),
+            Revoke::No => None,
+        };
         // What was never stored has no entry; what is older there is over as well, unless a successor takes its place.
         let erase = if live.ever_stored || replaced {
             Erase::SignIn(live.record.sign_in.clone())

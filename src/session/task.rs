@@ -35,6 +35,7 @@ impl SessionManager {
             inner.hear_time();
             inner.update(|_, _| ());
             inner.hear_logout();
+            inner.hear_damage();
             if inner.peers_have_news() {
                 inner.start(Job::News);
             }

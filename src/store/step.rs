@@ -1,7 +1,10 @@
 //! The steps of the [`vault`](super::vault): what each expects to find in the session entry, and what it answers.
 
-use super::record::{SessionRecord, SignInId, Unreadable};
-use crate::clock::Timestamp;
+use super::{
+    outbox::Revocation,
+    record::{SessionRecord, SignInId, Unreadable},
+};
+use crate::{clock::Timestamp, secret::SessionId};
 
 /// What stands in the session entry.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +94,26 @@ pub(crate) enum Erase {
     NotAfter(Timestamp, Option<SignInId>),
     /// An entry that cannot be read, unless somebody has replaced it meanwhile.
     Damaged,
+}
+
+impl Erase {
+    /// Whether `there` is what goes.
+    pub(crate) fn takes(&self, there: &SessionRecord) -> bool {
+        match self {
+            Self::SignIn(ours) => there.sign_in == *ours,
+            Self::NotAfter(at, named) => there.started_at <= *at || named.as_ref() == Some(&there.sign_in),
+            Self::Damaged => false,
+        }
+    }
+}
+
+/// What an end has found.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Ended {
+    /// The session that [`Erase::NotAfter`] has found there and ended.
+    pub(crate) found: Option<Revocation>,
+    /// The session that was to be revoked, if somebody has signed in to it again.
+    pub(crate) again: Option<SessionId>,
 }
 
 #[derive(Debug, PartialEq)]

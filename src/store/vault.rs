@@ -12,7 +12,7 @@ use super::{
     lock::StoreLock,
     outbox::{self, Revocation},
     record::{SessionRecord, Unreadable},
-    step::{Commit, Erase, Expect, Stored},
+    step::{Commit, Ended, Erase, Expect, Stored},
     worker::{StoreWorker, Urgency},
 };
 use crate::{clock::Timestamp, generation::GenerationGuard, secret::SessionId};
@@ -115,7 +115,6 @@ impl Vault {
     /// the two leaves a session that the next start knows to be over.
     ///
     /// An entry of a newer version of the app is left alone unless `erase` is [`Erase::NotAfter`].
-    /// Answers the session that [`Erase::NotAfter`] has found there and ended.
     ///
     /// With `unless_newer` nothing is erased if a newer session began after the end was decided. `before_erase` is told of the
     /// session that [`Erase::NotAfter`] has found, whatever becomes of the steps that follow.
@@ -125,27 +124,32 @@ impl Vault {
         revocation: Option<Revocation>,
         unless_newer: Option<GenerationGuard>,
         before_erase: impl FnOnce(&SessionRecord) + Send + 'static,
-    ) -> Result<Option<Revocation>, StoreError> {
+    ) -> Result<Ended, StoreError> {
         let (lock, bulletin) = (self.lock.clone(), self.bulletin.clone());
         self.worker
             .run(Urgency::MustHappen, move |store| {
                 // An end does not wait for a frozen process: erasing twice is harmless, not erasing is not.
                 let _lock = StoreLock::take(lock.as_deref()).ok();
-                let mut found = None;
+                let mut ended = Ended::default();
+                // Not blindly, if it cannot be read: another process may have signed in.
+                let stored = read(store);
                 let mut noted = match revocation {
-                    Some(revocation) => note(store, revocation),
+                    Some(revocation) => {
+                        let stays = stored
+                            .as_ref()
+                            .ok()
+                            .filter(|stored| matches!(stored, Stored::Session(there) if !erase.takes(there)));
+                        note_unless_there(store, revocation, stays).map(|again| ended.again = again)
+                    }
                     None => Ok(()),
                 };
                 if unless_newer.is_some_and(|guard| !guard.holds()) {
-                    return noted.map(|()| found);
+                    return noted.map(|()| ended);
                 }
-                // Not blindly, if it cannot be read: another process may have signed in.
-                match (&erase, read(store)?) {
-                    (Erase::SignIn(ours), Stored::Session(there)) if there.sign_in != *ours => {
-                        return noted.map(|()| found);
-                    }
+                match (&erase, stored?) {
+                    (erase, Stored::Session(there)) if !erase.takes(&there) => return noted.map(|()| ended),
                     (Erase::SignIn(_), Stored::Unreadable(Unreadable::FromTheFuture)) => {
-                        return noted.map(|()| found);
+                        return noted.map(|()| ended);
                     }
                     // Whose it was cannot be read any more, but who wrote there last has said so.
                     (Erase::SignIn(ours), Stored::Unreadable(Unreadable::Corrupt))
@@ -154,37 +158,40 @@ impl Vault {
                             .and_then(|line| sign_in_of(&line))
                             .is_some_and(|theirs| theirs != *ours) =>
                     {
-                        return noted.map(|()| found);
+                        return noted.map(|()| ended);
                     }
                     (Erase::Damaged, stored) if stored != Stored::Unreadable(Unreadable::Corrupt) => {
-                        return noted.map(|()| found);
-                    }
-                    (Erase::NotAfter(at, named), Stored::Session(there))
-                        if there.started_at > *at && named.as_ref() != Some(&there.sign_in) =>
-                    {
-                        return noted.map(|()| found);
+                        return noted.map(|()| ended);
                     }
                     (Erase::NotAfter(..), Stored::Session(there)) => {
                         // Erased even if this fails: an entry that stays is worse than a server that is not told.
                         noted = noted.and(note(store, there.revocation()));
-                        found = Some(there.revocation());
+                        ended.found = Some(there.revocation());
                         before_erase(&there);
                     }
                     _ => {}
                 }
                 store.erase(Slot::Session)?;
                 bulletin.post(NOTHING_KEPT);
-                noted.map(|()| found)
+                noted.map(|()| ended)
             })
             .await
     }
 
-    pub(crate) async fn note_revocation(&self, revocation: Revocation) -> Result<(), StoreError> {
+    /// Notes that the server is to be told. Answers the session if somebody has signed in to it again: if the entry is of it,
+    /// and `is_over` does not know it for the one that has ended.
+    pub(crate) async fn note_revocation(
+        &self,
+        revocation: Revocation,
+        is_over: impl FnOnce(&SessionRecord) -> bool + Send + 'static,
+    ) -> Result<Option<SessionId>, StoreError> {
         let lock = self.lock.clone();
         self.worker
             .run(Urgency::MustHappen, move |store| {
                 let _lock = StoreLock::take(lock.as_deref()).ok();
-                note(store, revocation)
+                let stored = read(store)?;
+                let over = matches!(&stored, Stored::Session(there) if is_over(there));
+                note_unless_there(store, revocation, Some(&stored).filter(|_| !over))
             })
             .await
     }
@@ -282,6 +289,20 @@ fn note(store: &mut dyn SessionStore, revocation: Revocation) -> Result<(), Stor
         store.write(Slot::Revocations, &outbox::to_bytes(&waiting))?;
     }
     Ok(())
+}
+
+/// The same, but for a session that somebody has signed in to again, as the entry shows that `stays`: that is over once it is
+/// replaced. Answers it then.
+fn note_unless_there(
+    store: &mut dyn SessionStore,
+    revocation: Revocation,
+    stays: Option<&Stored>,
+) -> Result<Option<SessionId>, StoreError> {
+    let is_there = |stored: &&Stored| matches!(stored, Stored::Session(there) if there.tokens.session_id == revocation.session_id);
+    let again = stays.filter(is_there).map(|_| revocation.session_id.clone());
+    let if_replaced = revocation.if_replaced || again.is_some();
+    note(store, Revocation { if_replaced, ..revocation })?;
+    Ok(again)
 }
 
 fn doubt(store: &mut dyn SessionStore, again: &SessionId) -> Result<(), StoreError> {
@@ -435,7 +456,7 @@ mod tests {
         store.plant(Slot::Session, &old.to_bytes());
         let planned = Revocation { if_replaced: true, ..old.revocation() };
         let vault = vault(&store);
-        vault.note_revocation(planned).await.unwrap();
+        vault.note_revocation(planned, |_| false).await.unwrap();
         let (stored, due) = vault.load().await.unwrap();
         assert_eq!((stored, due), (Stored::Session(Box::new(old.clone())), vec![]), "it came to nothing");
 
@@ -489,13 +510,36 @@ mod tests {
         assert_eq!(outcome, Ok(Commit::Written { replaced: Stored::Session(Box::new(old)) }));
     }
 
+    /// Whoever owes the server the earlier end comes late.
+    #[tokio::test]
+    async fn c11_the_note_of_an_end_is_none_of_the_same_session_again() {
+        let store = MemoryStore::new();
+        let vault = vault(&store);
+        let (ended, again) = (sample(), SessionRecord { sign_in: SignInId::named("again"), ..sample() });
+        let revocation = ended.revocation();
+        let id = Some(ended.tokens.session_id.clone());
+        let due = async || vault.load().await.unwrap().1;
+        store.plant(Slot::Session, &again.to_bytes());
+        let erase = Erase::SignIn(ended.sign_in.clone());
+        let outcome = vault.end(erase.clone(), Some(revocation.clone()), None, |_| ()).await;
+        assert_eq!(outcome, Ok(Ended { found: None, again: id.clone() }));
+        assert_eq!(vault.note_revocation(revocation.clone(), |_| false).await, Ok(id));
+        assert_eq!(due().await, [], "it goes on");
+        // Its own end, or the entry that is still of the one that has ended.
+        assert_eq!(vault.note_revocation(revocation.clone(), |_| true).await, Ok(None));
+        assert_eq!(due().await, std::slice::from_ref(&revocation));
+        store.plant(Slot::Session, &ended.to_bytes());
+        let outcome = vault.end(erase, Some(revocation.clone()), None, |_| ()).await;
+        assert_eq!((outcome, due().await), (Ok(Ended::default()), vec![revocation]));
+    }
+
     #[tokio::test]
     async fn a9_a_revocation_is_taken_back_only_for_a_session_that_is_there() {
         let store = MemoryStore::new();
         let vault = vault(&store);
         let ours = sample();
         let (id, revocation) = (ours.tokens.session_id.clone(), ours.revocation());
-        vault.note_revocation(revocation.clone()).await.unwrap();
+        vault.note_revocation(revocation.clone(), |_| false).await.unwrap();
         // Another process has replaced it, and its own revocation is the one that stands there.
         let newer = SessionRecord {
             tokens: crate::secret::Tokens { session_id: "0b".into(), ..ours.tokens.clone() },

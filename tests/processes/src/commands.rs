@@ -41,6 +41,8 @@ enum What {
     Park { at: Option<String> },
     /// What stands in the keychain, by a connection of its own.
     Peek,
+    /// Something that is no session stands there.
+    Spoil,
 }
 
 /// Obeys until there are no more commands. Several may be under way at once.
@@ -105,14 +107,24 @@ async fn done(device: &Arc<Device>, what: What) -> Value {
         What::Logout => answered(Ok(device.manager().logout().await)),
         What::Session => answered(Ok(device.manager().session().await)),
         What::Diagnostics => json!({ "ok": true, "diagnostics": device.manager().diagnostics() }),
-        What::Peek => {
-            let service = device.setup.service.clone();
-            // The Secret Service client wants a thread without a runtime.
-            let (reply, answer) = tokio::sync::oneshot::channel();
-            std::thread::spawn(move || reply.send(peek(&service)));
-            answer.await.expect("looking does not panic")
-        }
+        What::Peek => by_itself(device, peek).await,
+        What::Spoil => by_itself(device, spoil).await,
         What::Park { .. } | What::Look => unreachable!("done on arrival"),
+    }
+}
+
+/// The Secret Service client wants a thread without a runtime.
+async fn by_itself(device: &Device, work: fn(&str) -> Value) -> Value {
+    let service = device.setup.service.clone();
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || reply.send(work(&service)));
+    answer.await.expect("it does not panic")
+}
+
+fn spoil(service: &str) -> Value {
+    match KeychainStore::new(service).write(Slot::Session, b"rot") {
+        Ok(()) => json!({ "ok": true }),
+        Err(error) => json!({ "ok": false, "error": error.to_string() }),
     }
 }
 

@@ -755,17 +755,20 @@ impl Oracle {
     ) -> Result<(), String> {
         let started = self.seen.get(process).map(|seen| seen.started).unwrap_or_default();
         let shown = |user| self.seen.values().any(|seen| seen.alive && seen.shows.as_ref() == Some(user));
-        let lost: Vec<String> = (self.truths.iter())
+        let lost: Vec<_> = (self.truths.iter())
             .filter(|(user, truth)| {
                 let open = !truth.ended && !truth.replaced && !truth.logout_called;
                 // With a reason it was found and ended at once, whoever else shows it.
                 let found = truth.ever_stored && reason.is_some() || !shown(*user);
                 truth.seen_at.is_some_and(|at| at < started) && open && found
             })
-            .map(|(user, _)| user.clone())
+            .map(|(user, _)| (user.clone(), shown(user)))
             .collect();
-        for user in lost {
+        for (user, is_shown) in lost {
             let Some(truth) = self.truths.get_mut(&user) else { continue };
+            if is_shown && reason == Some(EndReason::StoreCorrupt) {
+                return Err(format!("{process} ended a session as damaged which another process has"));
+            }
             if !truth.ever_stored {
                 // No keychain took it, and it never said otherwise (requirement A3, `says_where_it_is`).
                 world.report().memory_only += 1;

@@ -241,3 +241,48 @@ async fn a8_started_while_locked_the_session_is_restored_after_the_unlock_withou
     assert_storage(&app, "keychain").await;
     assert_stored_and_found(&stage, app).await;
 }
+
+async fn spoil(stage: &Stage) {
+    let answer = stage.witness().ask(json!({ "do": "spoil" })).await;
+    assert_eq!(answer["ok"], true, "{answer}");
+}
+
+/// A4, rule 6: what stands there rots while a process has the session, and that writes it anew for one that starts. With nobody
+/// left who could, it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a4_an_entry_that_rots_is_written_anew_by_a_process_that_has_the_session() {
+    let mut stage = Stage::new(Settings::default()).await;
+    let mut app = stage.start();
+    stage.sign_in(&app).await;
+    spoil(&stage).await;
+    let mut other = stage.start();
+    let session = other.session().await;
+    assert_eq!(
+        (&session["status"], &session["storage"]),
+        (&json!("restoring"), &json!("unavailable")),
+        "{session}"
+    );
+    assert_explained(&other, "damaged").await;
+    app.ask(json!({ "do": "look" })).await;
+    other.until_session("the session", |session| session["status"] == "active").await;
+    assert_eq!(refreshed(&mut stage, &other).await["storage"], "keychain");
+    app.assert_never_signed_out();
+    other.assert_never_signed_out();
+
+    spoil(&stage).await;
+    app.kill().await;
+    other.kill().await;
+    let last = stage.start();
+    let session = last.session().await;
+    assert_eq!(
+        (&session["status"], &session["endReason"]),
+        (&json!("signedOut"), &json!("storeCorrupt")),
+        "{session}"
+    );
+    let witness = stage.witness();
+    eventually("an empty entry", async || {
+        let there = witness.ask(json!({ "do": "peek" })).await;
+        there["ok"] == true && there["stored"].is_null()
+    })
+    .await;
+}
