@@ -11,5 +11,6 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
     }
-    OpenOptions::new().create(true).truncate(false).write(true).open(path)
+    // For reading, too, which NFS wants of whoever shares a lock.
+    OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)
 }

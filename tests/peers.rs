@@ -178,12 +178,15 @@ async fn c11_who_hears_of_a_logout_and_of_the_same_session_again_does_not_end_th
     other.current();
     other.until("the same session again", |seen| seen.status == SessionStatus::Active).await;
     assert_eq!(other.diagnostics().pending_revocations, 0);
+    let tries = device.control.count(Operation::Delete);
     device.control.clear_faults();
+    device.time_passes(MINUTE);
     for process in [&other, &one] {
         process.look();
         assert_eq!(process.verify().await.expect("it is good").status, SessionStatus::Active);
     }
     assert_eq!(device.stored().map(|record| record.sign_in), Some(again));
+    assert_eq!(device.control.count(Operation::Delete), tries, "it is owed by nobody");
     one.kill().await;
     other.kill().await;
     assert_eq!(device.glance().await.status, SessionStatus::Active, "whatever is noted of it");

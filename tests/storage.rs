@@ -2,7 +2,7 @@
 
 use tauri_plugin_otpless::{
     EndReason, ErrorKind, SessionStatus, Storage,
-    engine::{RECORD_VERSION, Slot, StoreError},
+    engine::{RECORD_VERSION, SessionRecord, Slot, StoreError},
 };
 
 use crate::support::{Device, eventually};
@@ -63,6 +63,10 @@ async fn b12_a_sign_in_while_the_store_was_locked_replaces_what_it_turns_out_to_
     assert_eq!(device.control.session_state(&old.session_id), None, "gone from the server");
 }
 
+fn is_whole(device: &Device) -> bool {
+    device.store.peek(Slot::Session).is_some_and(|bytes| SessionRecord::from_bytes(&bytes).is_ok())
+}
+
 /// A4, and rule 6: nobody ends a session that somebody has because its entry rots. Who finds it so has it written anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn a4_an_entry_that_rots_while_somebody_has_the_session_is_written_anew() {
@@ -76,7 +80,7 @@ async fn a4_an_entry_that_rots_while_somebody_has_the_session_is_written_anew() 
     assert_eq!(other.current().status, SessionStatus::Restoring, "nobody is signed out for it");
     assert!(other.diagnostics().storage_error.is_some_and(|why| why.contains("damaged")));
     owner.look();
-    eventually("the entry to be whole", || device.stored().is_some()).await;
+    eventually("the entry to be whole", || is_whole(&device)).await;
     owner.until("it to say so", |seen| seen.storage == Storage::Keychain).await;
     let (before, after) = (before.expect("a session"), device.stored().expect("it stands there again"));
     assert_eq!((after.tokens, after.rotation), (before.tokens, before.rotation));
@@ -119,17 +123,43 @@ async fn a4_what_is_said_to_be_damaged_and_is_not_stays_as_it_is() {
     for (claim, answered) in [
         (line.replace(before.sign_in.as_str(), "another"), false),
         ("junk\n".to_owned(), false),
-        (line, true),
+        (line.clone(), true),
+        // Not so soon.
+        (line, false),
     ] {
         std::fs::write(directory.join("otpless-damaged.txt"), &claim).expect("a file");
         assert_eq!(one.session().await.status, SessionStatus::Active);
-        let left = read("otpless-damaged.txt");
-        assert_eq!(left, if answered { "-\n".to_owned() } else { claim });
+        assert_eq!(read("otpless-damaged.txt"), if answered { "-\n".to_owned() } else { claim });
+        assert_eq!(one.current().storage, Storage::Keychain);
+        assert_eq!(device.stored().as_ref(), Some(&before));
     }
-    // The last was believed, and it was looked for.
-    one.until("it to be in the keychain", |seen| seen.storage == Storage::Keychain).await;
-    let after = device.stored().expect("a session");
-    assert_eq!((after.sign_in, after.tokens), (before.sign_in, before.tokens));
+}
+
+/// Only tokens that are as good as those that stood there take their place. Of a session token that was renewed by itself the
+/// one before is as good: it goes with the same refresh token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a4_only_who_has_the_tokens_that_rotted_writes_them_anew() {
+    for behind in [true, false] {
+        let device = Device::new().await;
+        let (one, _) = device.signed_in().await;
+        let before = device.stored().expect("a session");
+        let file = device.lock_directory().join("otpless-store.txt");
+        let line = std::fs::read_to_string(&file).expect("a line");
+        let ours = line.trim_end().rsplit_once(' ').expect("words").1;
+        let token = if behind { "0123456789abcdef" } else { ours };
+        device.store.plant(Slot::Session, b"rot");
+        let later = before.rotation + 1;
+        std::fs::write(&file, format!("{} {later} {token}\n", before.sign_in.as_str())).expect("a file");
+        assert_eq!(one.session().await.status, SessionStatus::Active);
+        if behind {
+            assert_eq!(one.current().storage, Storage::Keychain, "it waits for whoever is ahead");
+            assert!(!is_whole(&device));
+        } else {
+            eventually("the entry to be whole", || is_whole(&device)).await;
+            let after = device.stored().expect("a session");
+            assert_eq!((after.tokens, after.rotation), (before.tokens, later));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,6 +64,10 @@ impl Inner {
                 Adopted::Settled
             }
             Ok(Stored::Unreadable(Unreadable::FromTheFuture)) if ever_stored => Adopted::NotOurs,
+            Ok(Stored::Unreadable(Unreadable::Corrupt)) => {
+                self.found_damaged(generation);
+                Adopted::Nothing
+            }
             Err(why) if self.peers_are_ahead(generation) => Adopted::Hidden(why),
             _ => Adopted::Nothing,
         }

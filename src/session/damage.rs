@@ -1,55 +1,80 @@
-//! An entry that rots while a process of the app shows its session: whoever finds it erases nothing, and asks that process to
-//! write it anew. The tokens in its memory are good.
+//! An entry that rots while a process of the app shows its session: whoever finds it so erases nothing, and asks that process
+//! to write it anew. The tokens in its memory are good.
+
+use std::{sync::Arc, time::Duration};
 
 use super::{manager::Inner, snapshot::Storage};
 use crate::store::{
     StoreError,
-    kept::{NOTHING_KEPT, kept},
+    kept::{NOTHING_KEPT, count_of},
     outbox::Revocation,
     record::Unreadable,
     step::Stored,
 };
 
-const BEING_MENDED: &str =
-    "it is damaged; a process of this app that has the session is asked to write it anew";
+/// Between two looks at the keychain because somebody says that it is damaged, who may be wrong or mean ill: as long as that
+/// one waits before it says so again, at most.
+const LOOKS: Duration = Duration::from_secs(30);
 
 impl Inner {
-    /// What was `loaded` by a process that shows no session, unless it is for another to mend.
+    /// What was `loaded` by a process that shows no session, unless it is for another to mend; and what revocations it brought
+    /// all the same.
     pub(super) fn unless_another_mends(
         &self,
         loaded: Result<(Stored, Vec<Revocation>), StoreError>,
-    ) -> Result<(Stored, Vec<Revocation>), StoreError> {
+    ) -> (Result<(Stored, Vec<Revocation>), StoreError>, Vec<Revocation>) {
         match (loaded, self.vault.bulletin().read()) {
-            (Ok((Stored::Unreadable(Unreadable::Corrupt), _)), Some(line))
+            (Ok((Stored::Unreadable(Unreadable::Corrupt), revocations)), Some(line))
                 if line != NOTHING_KEPT && self.presence.of_another() =>
             {
                 // Whoever has those tokens is meant, and nobody who is behind.
                 self.damaged.post(&line);
-                Err(StoreError::Unavailable(BEING_MENDED))
+                let why =
+                    "it is damaged; a process of this app that has the session is asked to write it anew";
+                (Err(StoreError::Unavailable(why)), revocations)
             }
-            (loaded, _) => loaded,
+            (loaded, _) => (loaded, Vec::new()),
         }
     }
 
-    /// Writes our entry anew if another process has found it damaged, and ours are the tokens that belong there.
-    pub(super) fn hear_damage(&self) {
-        let Some(found) = self.damaged.read().filter(|found| found != NOTHING_KEPT) else { return };
-        if self.vault.bulletin().read().as_ref() != Some(&found) {
-            return;
+    /// Whether another process says that it has found our entry damaged, and it is time to look.
+    pub(super) fn is_said_to_be_damaged(&self) -> bool {
+        let Some(found) = self.damaged.read().filter(|found| found != NOTHING_KEPT) else { return false };
+        let said_now = self.vault.bulletin().read().as_ref() == Some(&found);
+        let ours = said_now
+            && self.update_quietly(|state, now| {
+                let waits = state.looked_for_damage.is_some_and(|at| now.monotonic < at + LOOKS);
+                let ours = !waits
+                    && !state.is_busy_with_keychain()
+                    && state.live().is_some_and(|live| count_of(&found, &live.record).is_some());
+                if ours {
+                    state.looked_for_damage = Some(now.monotonic);
+                }
+                ours
+            });
+        if ours {
+            self.damaged.post(NOTHING_KEPT);
         }
-        let ours = self.update(|state, _| {
-            let busy = state.is_busy_with_keychain();
-            let live = state.live_mut().filter(|live| live.stored && !busy && kept(&live.record) == found);
-            let Some(live) = live else { return false };
+        ours
+    }
+
+    /// The entry was found damaged. If the tokens that belong there are ours it is written anew.
+    pub(super) fn found_damaged(&self, generation: u64) {
+        let Some(line) = self.vault.bulletin().read() else { return };
+        let ours = self.update_live(generation, |state, _| {
+            let live = state.live_mut().filter(|live| live.stored)?;
+            let count = count_of(&line, &live.record)?;
+            // Whoever changed the entry last may have come no further than to say so.
+            let record = Arc::make_mut(&mut live.record);
+            record.rotation = record.rotation.max(count);
             live.stored = false;
             state.storage = Storage::Ephemeral;
             state.storage_error = Some("what the keychain held was damaged and is being written anew".into());
             state.retries.persist.succeeded();
-            true
+            Some(())
         });
-        if ours {
+        if let Ok(Some(())) = ours {
             tracing::warn!("the stored session is damaged and is written anew");
-            self.damaged.post(NOTHING_KEPT);
             self.wake.notify_one();
         }
     }

@@ -276,7 +276,7 @@ impl Inner {
             (result, changed, [before, after], moved.flatten(), learned, said, shown)
         };
         said.aloud();
-        if shown != self.presence.is_told() {
+        if !self.presence.is_told(shown) {
             self.presence.tell(|| self.read(|state, _| state.shown().is_some()));
         }
         if let Some((skew_ms, then)) = learned {

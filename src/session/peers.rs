@@ -122,8 +122,10 @@ impl Inner {
     /// all (rule 10), and a sign-in in one process is there in the others.
     pub(super) async fn hear_peers(self: &Arc<Self>) {
         self.hear_logout();
-        self.hear_damage();
-        if self.peers_have_news() || self.read(|state, _| state.running.contains(&Job::News)) {
+        if self.peers_have_news()
+            || self.is_said_to_be_damaged()
+            || self.read(|state, _| state.running.contains(&Job::News))
+        {
             // It goes on for whoever comes later.
             let _ = tokio::time::timeout(NEWS_WAIT, self.take_news()).await;
         }

@@ -1,7 +1,7 @@
 //! Whether a process of the app has the session: it can write anew what rots in the keychain.
 
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -13,36 +13,52 @@ use crate::lock_file::open;
 #[derive(Debug)]
 pub(super) struct Presence {
     path: Option<PathBuf>,
-    held: Mutex<Option<File>>,
+    told: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+enum Told {
+    #[default]
+    Nothing,
+    /// That a session is shown, for as long as this lives.
+    Shown(#[expect(dead_code, reason = "dropping it unlocks")] File),
+    /// There is no way to tell: this process counts as one that shows none.
+    Nobody,
 }
 
 impl Presence {
     pub(super) fn at(path: Option<PathBuf>) -> Self {
         // One app is one process there, and iOS ends an app that keeps a lock while it is suspended.
         let path = path.filter(|_| !cfg!(any(target_os = "ios", target_os = "android")));
-        Self { path, held: Mutex::default() }
+        Self { path, told: Mutex::default() }
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<File>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn is_told(&self) -> bool {
-        self.held().is_some()
+    /// Whether there is nothing to [`tell`](Self::tell) of a process that shows a session or, without `shown`, none.
+    pub(super) fn is_told(&self, shown: bool) -> bool {
+        shown != matches!(*self.told(), Told::Nothing)
     }
 
-    /// Tells the other processes what `shown` says of this one by now. Where the lock cannot be had nobody hears of it.
+    /// Tells the other processes what `shown` says of this one by now.
     pub(super) fn tell(&self, shown: impl FnOnce() -> bool) {
-        let mut held = self.held();
-        *held = match held.take() {
-            _ if !shown() => None,
-            None => self.path.as_deref().and_then(|path| {
-                let file = open(path).ok()?;
-                // Somebody may be asking at this very moment: the next look tries again.
-                file.try_lock_shared().ok().map(|()| file)
-            }),
-            held => held,
-        };
+        let mut told = self.told();
+        if !shown() {
+            *told = Told::Nothing;
+        } else if let Told::Nothing = *told {
+            let file = self.path.as_deref().map(open);
+            *told = match file {
+                Some(Ok(file)) => match file.try_lock_shared() {
+                    Ok(()) => Told::Shown(file),
+                    // Somebody is asking at this very moment: the next look tells.
+                    Err(TryLockError::WouldBlock) => Told::Nothing,
+                    Err(TryLockError::Error(_)) => Told::Nobody,
+                },
+                Some(Err(_)) | None => Told::Nobody,
+            };
+        }
     }
 
     /// Whether a process shows a session, asked by one that shows none.
@@ -63,14 +79,22 @@ mod tests {
         assert!(!starting.of_another());
         one.tell(|| true);
         two.tell(|| true);
-        assert!(one.is_told() && two.is_told() && starting.of_another());
+        assert!(one.is_told(true) && two.is_told(true) && starting.of_another());
         one.tell(|| true);
         one.tell(|| false);
-        assert!(!one.is_told() && starting.of_another());
+        assert!(one.is_told(false) && !one.is_told(true) && starting.of_another());
         drop(two);
         assert!(!starting.of_another());
         let nowhere = Presence::at(None);
         nowhere.tell(|| true);
-        assert!(!nowhere.is_told() && !nowhere.of_another());
+        assert!(nowhere.is_told(true) && !nowhere.of_another(), "and it is not tried again and again");
+        // Who asks and who tells at the same moment.
+        let asking = open(starting.path.as_deref().unwrap()).unwrap();
+        asking.try_lock().unwrap();
+        one.tell(|| true);
+        assert!(!one.is_told(true));
+        drop(asking);
+        one.tell(|| true);
+        assert!(one.is_told(true) && starting.of_another());
     }
 }

@@ -30,10 +30,13 @@ impl Inner {
             self.update_quietly(|state, now| state.not_before(noted, now));
         }
         let generation = self.generation();
-        let loaded = self.unless_another_mends(self.vault.load().await);
+        let (loaded, owed) = self.unless_another_mends(self.vault.load().await);
         let remembered = self.remembered();
         let random = self.random();
         let ended = self.update(|state, now| {
+            if !owed.is_empty() {
+                self.take_waiting(state, owed, now);
+            }
             let expected = match (&state.phase, &loaded) {
                 (Phase::Restoring, _) => true,
                 // Another process signed in.

@@ -21,7 +21,8 @@ use crate::{
     store::{
         outbox::{self, Revocation},
         record::SessionRecord,
-        step::{Ended, Erase},
+        step::{Ended, Erase, Stored},
+        worker::Urgency,
     },
 };
 
@@ -112,7 +113,15 @@ impl Inner {
     /// Erases the entry that must go.
     pub(super) async fn erase(self: Arc<Self>) {
         let Some(pending) = self.read(|state, _| state.pending_erase.clone()) else { return };
+        if matches!(pending.erase, Erase::Damaged) && self.presence.of_another() {
+            // Somebody has signed in since, and has the entry.
+            self.update_quietly(|state, _| {
+                state.pending_erase.take_if(|late| matches!(late.erase, Erase::Damaged));
+            });
+            return;
+        }
         let guard = self.guard(pending.generation);
+        let actions = self.read(|state, _| state.user_actions);
         let erase = self.what_to_erase(&pending);
         let revocation = pending.revocation;
         let if_replaced = revocation.as_ref().is_some_and(|revocation| revocation.if_replaced);
@@ -130,11 +139,11 @@ impl Inner {
         if pending.by_user && erased && self.generation() == pending.generation {
             self.log_signed_out(None);
         }
+        if let Ok(Ended { again: Some(again), .. }) = &outcome {
+            self.owes_no_more(again, actions);
+        }
         let random = self.random();
         self.update_quietly(|state, now| {
-            if let Ok(Ended { again: Some(again), .. }) = &outcome {
-                state.is_there_again(again);
-            }
             if if_replaced && erased {
                 // Whether it is owed the keychain says.
                 state.outbox_read = false;
@@ -205,6 +214,7 @@ impl Inner {
         });
         for revocation in waiting {
             let session_id = revocation.session_id.clone();
+            let actions = self.read(|state, _| state.user_actions);
             // What has ended and stands there still, or another sign-in's?
             let erase =
                 self.read(|state, _| state.pending_erase.clone()).map(|pending| self.what_to_erase(&pending));
@@ -214,7 +224,9 @@ impl Inner {
             };
             match self.vault.note_revocation(revocation, is_over).await {
                 Ok(None) => {}
-                Ok(Some(again)) => self.update_quietly(|state, _| state.is_there_again(&again)),
+                Ok(Some(again)) => {
+                    self.owes_no_more(&again, actions);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a revocation could not be stored yet; it is kept in memory");
                     let random = self.random();
@@ -239,14 +251,62 @@ impl Inner {
         }
     }
 
+    /// Whether somebody has signed in again to a session that the server is to be told of. The keychain is asked only when
+    /// another process says that somebody is signed in.
+    async fn is_signed_in_to_again(&self, session_id: &SessionId) -> bool {
+        let Some(kept) = self.kept_by_peers() else { return false };
+        let remembered = self.remembered();
+        let (ours, erase, actions) = self.read(|state, _| {
+            let ours = state.shown().is_some_and(|live| live.record.sign_in == kept);
+            (ours, state.pending_erase.clone(), state.user_actions)
+        });
+        if ours || remembered.why_ended(&kept).is_some() {
+            return false;
+        }
+        let Ok(Stored::Session(there)) = self.vault.read(Urgency::CanWait).await else { return false };
+        let again = there.tokens.session_id == *session_id
+            && !erase.is_some_and(|pending| self.what_to_erase(&pending).takes(&there))
+            && remembered.why_over(&there).is_none();
+        again && self.owes_no_more(session_id, actions)
+    }
+
+    /// Somebody has signed in to it again, as the keychain showed after so many `actions` of the user. Answers whether that still
+    /// counts: it may have been ended here since.
+    pub(super) fn owes_no_more(&self, again: &SessionId, actions: u64) -> bool {
+        self.update_quietly(|state, _| {
+            let counts = state.user_actions == actions;
+            if counts {
+                state.is_there_again(again);
+            }
+            counts
+        })
+    }
+
     /// Tells the server of every session that is over. One that it refuses for good does not hold up the others.
     pub(super) async fn deliver_revocations(self: Arc<Self>) {
         let mut all_delivered = true;
         for revocation in self.read(|state, _| state.waiting.clone()) {
-            let still_over =
-                self.read(|state, _| state.waiting.iter().any(|r| r.session_id == revocation.session_id));
+            let (still_over, claimed) = self.read(|state, _| {
+                let id = &revocation.session_id;
+                (
+                    state.waiting.iter().any(|waiting| waiting.session_id == *id),
+                    state.claiming.iter().any(|(claimed, _)| claimed == id),
+                )
+            });
             if !still_over {
                 // Somebody signed in with this very session while others were being delivered.
+                continue;
+            }
+            if claimed {
+                // Somebody is about to.
+                let random = self.random();
+                self.update_quietly(|state, now| {
+                    state.retries.revoke.failed(Pace::Quick, now, None, random);
+                });
+                all_delivered = false;
+                continue;
+            }
+            if self.is_signed_in_to_again(&revocation.session_id).await {
                 continue;
             }
             let random = self.random();

@@ -24,7 +24,7 @@ use crate::{
         StoreError,
         kept::kept,
         record::{SessionRecord, SignInId},
-        step::{Commit, Erase, Expect, Stored},
+        step::{Commit, Ended, Erase, Expect, Stored},
     },
 };
 
@@ -370,9 +370,15 @@ impl Inner {
             }
             in_use
         });
+        let actions = self.read(|state, _| state.user_actions);
         let revocation = (!in_use).then_some(revocation);
-        if self.vault.end(Erase::SignIn(record.sign_in.clone()), revocation, None, |_| ()).await.is_err() {
-            tracing::warn!("the keychain could not be told of a dropped sign-in");
+        match self.vault.end(Erase::SignIn(record.sign_in.clone()), revocation, None, |_| ()).await {
+            // Another process was given the same, and has stored it.
+            Ok(Ended { again: Some(again), .. }) => {
+                self.owes_no_more(&again, actions);
+            }
+            Ok(_) => {}
+            Err(_) => tracing::warn!("the keychain could not be told of a dropped sign-in"),
         }
         self.wake.notify_one();
     }

@@ -98,6 +98,8 @@ pub(crate) struct State {
     pub(crate) storing: Option<u64>,
     /// Whether the revocations of earlier runs have been read.
     pub(crate) outbox_read: bool,
+    /// When the keychain was last read because somebody said that it was damaged, by the monotonic clock.
+    pub(crate) looked_for_damage: Option<Duration>,
     /// When a look last gave a keychain that did not work another chance, by the monotonic clock.
     pub(crate) hoped: Option<Duration>,
     /// When the state was last looked at, to notice a clock that was changed.
@@ -136,6 +138,7 @@ impl Default for State {
             budget: Budget::default(),
             storing: None,
             outbox_read: false,
+            looked_for_damage: None,
             hoped: None,
             looked: None,
             last_look: None,

@@ -35,8 +35,7 @@ impl SessionManager {
             inner.hear_time();
             inner.update(|_, _| ());
             inner.hear_logout();
-            inner.hear_damage();
-            if inner.peers_have_news() {
+            if inner.peers_have_news() || inner.is_said_to_be_damaged() {
                 inner.start(Job::News);
             }
             let mut plan = inner.plan();

@@ -36,8 +36,7 @@ impl State {
         if self.unnoted && self.pending_erase.is_none() {
             upcoming.push(start(self.retries.note, Job::Note));
         }
-        // What is being looked at may be a session that somebody has signed in to again.
-        if !self.waiting.is_empty() && !self.running.contains(&Job::News) {
+        if !self.waiting.is_empty() {
             upcoming.push(start(self.retries.revoke, Job::Revoke));
         }
         upcoming.retain(|(_, duty)| !matches!(duty, Duty::Start(job) if self.running.contains(job)));

@@ -30,6 +30,14 @@ pub(crate) fn is_later(line: &str, record: &SessionRecord) -> bool {
         && rotation.and_then(|count| count.parse::<u64>().ok()).is_some_and(|count| count > record.rotation)
 }
 
+/// How often the tokens have changed by `line`, if it names the sign-in of `record` and its refresh token.
+pub(crate) fn count_of(line: &str, record: &SessionRecord) -> Option<u64> {
+    let mut words = line.split(' ');
+    let (sign_in, count, token) = (words.next()?, words.next()?, words.next()?);
+    let is_of = sign_in == record.sign_in.as_str() && token == tag(&record.tokens.refresh_token);
+    count.parse().ok().filter(|_| is_of)
+}
+
 /// Whether `line` says that the sign-in of `record` has a newer refresh token: one that is neither the one of `record` nor
 /// `spent`, which was given for it.
 pub(crate) fn has_newer_token(line: &str, record: &SessionRecord, spent: Option<&RefreshToken>) -> bool {
@@ -58,8 +66,12 @@ mod tests {
         assert!(is_later(&newer_line, &record) && !is_later(&line, &record) && !is_later(&line, &newer));
         assert!(has_newer_token(&newer_line, &record, None) && !has_newer_token(&line, &record, None));
         assert!(!has_newer_token(&line, &newer, Some(&record.tokens.refresh_token)), "that one was spent");
-        let other = SessionRecord { sign_in: SignInId::named("another"), ..record };
+        let other = SessionRecord { sign_in: SignInId::named("another"), ..record.clone() };
         assert!(!is_later(&newer_line, &other) && !has_newer_token(&newer_line, &other, None));
+        assert_eq!(count_of(&line, &record), Some(record.rotation));
+        for (line, record) in [(&newer_line, &record), (&line, &newer), (&line, &other)] {
+            assert_eq!(count_of(line, record), None);
+        }
         assert_eq!(sign_in_of(&line), Some(newer.sign_in));
         assert_eq!(sign_in_of(NOTHING_KEPT), None);
     }
@@ -69,6 +81,7 @@ mod tests {
         let record = sample();
         for line in ["", "-", " ", "x y z", record.sign_in.as_str()] {
             assert!(!is_later(line, &record) && !has_newer_token(line, &record, None), "{line:?}");
+            assert_eq!(count_of(line, &record), None);
         }
     }
 

@@ -100,7 +100,14 @@ impl Vault {
                 if !bulletin.read().is_some_and(|line| is_later(&line, &record)) {
                     bulletin.post(&kept(&record));
                 }
-                store.write(Slot::Session, &bytes)?;
+                match store.write(Slot::Session, &bytes) {
+                    // Nothing can be written over what is there: several entries of one name.
+                    Err(StoreError::Corrupt(_)) => {
+                        store.erase(Slot::Session)?;
+                        store.write(Slot::Session, &bytes)?;
+                    }
+                    written => written?,
+                }
                 match store.read(Slot::Session)? {
                     Some(there) if *there == *bytes => Ok(Commit::Written { replaced: stored }),
                     _ => Err(StoreError::Failed("it did not keep what was written")),
@@ -134,7 +141,13 @@ impl Vault {
                 // Not blindly, if it cannot be read: another process may have signed in.
                 let stored = read(store);
                 let mut noted = match revocation {
-                    Some(revocation) => {
+                    Some(mut revocation) => {
+                        // What goes now must not come back should this end between the two.
+                        revocation.if_replaced &= !matches!(
+                            &stored,
+                            Ok(Stored::Session(there))
+                                if there.tokens.session_id == revocation.session_id && erase.takes(there)
+                        );
                         let stays = stored
                             .as_ref()
                             .ok()
@@ -189,9 +202,11 @@ impl Vault {
         self.worker
             .run(Urgency::MustHappen, move |store| {
                 let _lock = StoreLock::take(lock.as_deref()).ok();
-                let stored = read(store)?;
-                let over = matches!(&stored, Stored::Session(there) if is_over(there));
-                note_unless_there(store, revocation, Some(&stored).filter(|_| !over))
+                // Unless it cannot be read: then it is noted as it came.
+                let stored = read(store).ok();
+                let stays =
+                    stored.filter(|stored| !matches!(stored, Stored::Session(there) if is_over(there)));
+                note_unless_there(store, revocation, stays.as_ref())
             })
             .await
     }
@@ -513,7 +528,7 @@ mod tests {
     /// Whoever owes the server the earlier end comes late.
     #[tokio::test]
     async fn c11_the_note_of_an_end_is_none_of_the_same_session_again() {
-        let store = MemoryStore::new();
+        let mut store = MemoryStore::new();
         let vault = vault(&store);
         let (ended, again) = (sample(), SessionRecord { sign_in: SignInId::named("again"), ..sample() });
         let revocation = ended.revocation();
@@ -528,8 +543,12 @@ mod tests {
         // Its own end, or the entry that is still of the one that has ended.
         assert_eq!(vault.note_revocation(revocation.clone(), |_| true).await, Ok(None));
         assert_eq!(due().await, std::slice::from_ref(&revocation));
+        // What is to go is over, even if it stays for now: the next start must know.
+        store.erase(Slot::Revocations).unwrap();
         store.plant(Slot::Session, &ended.to_bytes());
-        let outcome = vault.end(erase, Some(revocation.clone()), None, |_| ()).await;
+        let planned = Revocation { if_replaced: true, ..revocation.clone() };
+        let outcome = vault.end(erase, Some(planned), Some(guard(0)), |_| ()).await;
+        assert!(store.peek(Slot::Session).is_some(), "a newer generation began");
         assert_eq!((outcome, due().await), (Ok(Ended::default()), vec![revocation]));
     }
 
