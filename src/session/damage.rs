@@ -9,7 +9,7 @@ use crate::store::{
     kept::{NOTHING_KEPT, count_of},
     outbox::Revocation,
     record::Unreadable,
-    step::Stored,
+    step::{Loaded, Stored},
 };
 
 /// Between two looks at the keychain because somebody says that it is damaged, who may be wrong or mean ill: as long as that
@@ -19,10 +19,7 @@ const LOOKS: Duration = Duration::from_secs(30);
 impl Inner {
     /// What was `loaded` by a process that shows no session, unless it is for another to mend; and what revocations it brought
     /// all the same.
-    pub(super) fn unless_another_mends(
-        &self,
-        loaded: Result<(Stored, Vec<Revocation>), StoreError>,
-    ) -> (Result<(Stored, Vec<Revocation>), StoreError>, Vec<Revocation>) {
+    pub(super) fn unless_another_mends(&self, loaded: Loaded) -> (Loaded, Vec<Revocation>) {
         match (loaded, self.vault.bulletin().read()) {
             (Ok((Stored::Unreadable(Unreadable::Corrupt), revocations)), Some(line))
                 if line != NOTHING_KEPT && self.presence.of_another() =>

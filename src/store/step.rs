@@ -1,6 +1,7 @@
 //! The steps of the [`vault`](super::vault): what each expects to find in the session entry, and what it answers.
 
 use super::{
+    StoreError,
     outbox::Revocation,
     record::{SessionRecord, SignInId, Unreadable},
 };
@@ -13,6 +14,9 @@ pub(crate) enum Stored {
     Session(Box<SessionRecord>),
     Unreadable(Unreadable),
 }
+
+/// Both entries: the session, and of what sessions the server is to be told.
+pub(crate) type Loaded = Result<(Stored, Vec<Revocation>), StoreError>;
 
 /// What must stand in the entry for a commit to go ahead.
 #[derive(Clone, Debug)]

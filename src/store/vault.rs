@@ -12,7 +12,7 @@ use super::{
     lock::StoreLock,
     outbox::{self, Revocation},
     record::{SessionRecord, Unreadable},
-    step::{Commit, Ended, Erase, Expect, Stored},
+    step::{Commit, Ended, Erase, Expect, Loaded, Stored},
     worker::{StoreWorker, Urgency},
 };
 use crate::{clock::Timestamp, generation::GenerationGuard, secret::SessionId};
@@ -39,7 +39,7 @@ impl Vault {
         self.worker.backend()
     }
 
-    pub(crate) async fn load(&self) -> Result<(Stored, Vec<Revocation>), StoreError> {
+    pub(crate) async fn load(&self) -> Loaded {
         self.worker
             .run(Urgency::CanWait, |store| {
                 let (mut stored, noted) = (read(store)?, read_revocations(store)?);
