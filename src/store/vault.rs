@@ -552,6 +552,42 @@ mod tests {
         assert_eq!((outcome, due().await), (Ok(Ended::default()), vec![revocation]));
     }
 
+    /// Several entries of one name, which the keychain neither tells apart nor writes over.
+    #[tokio::test]
+    async fn a4_what_nothing_can_be_written_over_is_erased_before() {
+        const SEVERAL: StoreError = StoreError::Corrupt("there are several entries of the same name");
+        #[derive(Debug)]
+        struct Several(MemoryStore, bool);
+        impl SessionStore for Several {
+            fn read(&mut self, slot: Slot) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {
+                if self.1 && slot == Slot::Session { Err(SEVERAL) } else { self.0.read(slot) }
+            }
+            fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
+                if self.1 && slot == Slot::Session { Err(SEVERAL) } else { self.0.write(slot, value) }
+            }
+            fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
+                self.1 &= slot != Slot::Session;
+                self.0.erase(slot)
+            }
+            fn backend(&self) -> &'static str {
+                "has several"
+            }
+        }
+        let store = MemoryStore::new();
+        let making = store.clone();
+        let vault = Vault::new(
+            worker(Box::new(move || Box::new(Several(making.clone(), true)))),
+            None,
+            Bulletin::default(),
+        );
+        let ours = Arc::new(sample());
+        let expect = Expect::Older { sign_in: ours.sign_in.clone(), rotation: ours.rotation };
+        let outcome = vault.commit(guard(1), expect, ours.clone()).await;
+        let replaced = Stored::Unreadable(Unreadable::Corrupt);
+        assert_eq!(outcome, Ok(Commit::Written { replaced }));
+        assert_eq!(store.peek(Slot::Session), Some(ours.to_bytes()));
+    }
+
     #[tokio::test]
     async fn a9_a_revocation_is_taken_back_only_for_a_session_that_is_there() {
         let store = MemoryStore::new();
