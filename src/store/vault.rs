@@ -102,7 +102,7 @@ impl Vault {
                 }
                 match store.write(Slot::Session, &bytes) {
                     // Nothing can be written over what is there: several entries of one name.
-                    Err(StoreError::Corrupt(_)) => {
+                    Err(StoreError::Corrupt(_)) if stored == Stored::Unreadable(Unreadable::Corrupt) => {
                         store.erase(Slot::Session)?;
                         store.write(Slot::Session, &bytes)?;
                     }
