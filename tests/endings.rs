@@ -9,11 +9,10 @@ use otpless_local::{Fault, Operation, SessionState};
 use serde_json::Value;
 use tauri_plugin_otpless::{
     EndReason, ErrorKind, SessionStatus,
-    engine::{ActivityLog, MemoryActivityLog, MemoryStore, SessionManager, SessionStore, Slot, StoreError},
+    engine::{ActivityLog, MemoryActivityLog, SessionManager, Slot, StoreError},
 };
-use zeroize::Zeroizing;
 
-use crate::support::{Device, Gate, Gated, eventually};
+use crate::support::{Device, Gate, Gated, Refused, Refusing, eventually};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -451,57 +450,12 @@ async fn d9_a_session_that_a_late_erase_finds_is_revoked_without_a_restart() {
     eventually("the erase", || device.store.peek(Slot::Session).is_none()).await;
 }
 
-/// A keychain that erases, and takes no notes.
-#[derive(Debug)]
-struct TakesNoNotes(MemoryStore);
-
-impl SessionStore for TakesNoNotes {
-    fn read(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        self.0.read(slot)
-    }
-
-    fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
-        if slot == Slot::Revocations { Err(StoreError::Failed("no")) } else { self.0.write(slot, value) }
-    }
-
-    fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
-        self.0.erase(slot)
-    }
-
-    fn backend(&self) -> &'static str {
-        self.0.backend()
-    }
-}
-
-/// A keychain that erases no notes.
-#[derive(Debug)]
-struct KeepsItsNotes(MemoryStore);
-
-impl SessionStore for KeepsItsNotes {
-    fn read(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        self.0.read(slot)
-    }
-
-    fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
-        self.0.write(slot, value)
-    }
-
-    fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
-        if slot == Slot::Revocations { Err(StoreError::Failed("no")) } else { self.0.erase(slot) }
-    }
-
-    fn backend(&self) -> &'static str {
-        self.0.backend()
-    }
-}
-
 /// C11: it was ended, the server could not be told, and the same session was signed in to again: the note of the end, which
 /// cannot be taken back, does not end it at the next start. The next logout does.
 #[tokio::test(flavor = "multi_thread")]
 async fn c11_a_session_signed_in_to_again_outlives_the_note_of_its_end() {
     let device = Device::new().await;
-    let store = device.store.clone();
-    let start = || device.start_with(move || Box::new(KeepsItsNotes(store.clone())));
+    let keeps_its_notes = Refusing::new(&device.store, [Refused::Erase(Slot::Revocations)]);
     let (first, issued) = device.signed_in().await;
     device.control.fault(Operation::Delete, Fault::ServerError500, usize::MAX);
     first.logout().await;
@@ -509,7 +463,7 @@ async fn c11_a_session_signed_in_to_again_outlives_the_note_of_its_end() {
     first.kill().await;
 
     let tries = device.control.count(Operation::Delete);
-    let app = start();
+    let app = device.start_with(keeps_its_notes.maker());
     eventually("its own first try", || device.control.count(Operation::Delete) > tries).await;
     app.start_session(issued.web()).await.expect("the session is good");
     app.kill().await;
@@ -528,8 +482,8 @@ async fn c11_a_session_signed_in_to_again_outlives_the_note_of_its_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn d9_a_session_that_was_found_and_not_noted_is_revoked_all_the_same() {
     let device = Device::new().await;
-    let store = device.store.clone();
-    let app = device.start_with(move || Box::new(TakesNoNotes(store.clone())));
+    let takes_no_notes = Refusing::new(&device.store, [Refused::Write(Slot::Revocations)]);
+    let app = device.start_with(takes_no_notes.maker());
     app.until_status(SessionStatus::SignedOut).await;
     let (other, _) = device.signed_in().await;
     other.kill().await;

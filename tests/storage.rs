@@ -1,11 +1,14 @@
 //! The store misbehaves, and nobody is signed out for it.
 
+use std::time::Duration;
+
+use otpless_local::{Issued, Operation, SessionState, SignIn};
 use tauri_plugin_otpless::{
     EndReason, ErrorKind, SessionStatus, Storage,
     engine::{RECORD_VERSION, SessionRecord, Slot, StoreError},
 };
 
-use crate::support::{Device, eventually};
+use crate::support::{App, Device, Refused, Refusing, WRITES, eventually};
 
 const LOCKED: StoreError = StoreError::Locked;
 
@@ -145,11 +148,13 @@ async fn a4_only_who_has_the_tokens_that_rotted_writes_them_anew() {
         let before = device.stored().expect("a session");
         let file = device.lock_directory().join("otpless-store.txt");
         let line = std::fs::read_to_string(&file).expect("a line");
-        let ours = line.trim_end().rsplit_once(' ').expect("words").1;
+        let [sign_in, _, ours, began] = line.trim_end().split(' ').collect::<Vec<_>>()[..] else {
+            panic!("{line:?} has other words");
+        };
         let token = if behind { "0123456789abcdef" } else { ours };
         device.store.plant(Slot::Session, b"rot");
         let later = before.rotation + 1;
-        std::fs::write(&file, format!("{} {later} {token}\n", before.sign_in.as_str())).expect("a file");
+        std::fs::write(&file, format!("{sign_in} {later} {token} {began}\n")).expect("a file");
         assert_eq!(one.session().await.status, SessionStatus::Active);
         if behind {
             assert_eq!(one.current().storage, Storage::Keychain, "it waits for whoever is ahead");
@@ -160,6 +165,207 @@ async fn a4_only_who_has_the_tokens_that_rotted_writes_them_anew() {
             assert_eq!((after.tokens, after.rotation), (before.tokens, later));
         }
     }
+}
+
+/// Somebody has signed in elsewhere while the keychain of whoever had the session before refused it, and what the keychain has
+/// of the new session is damaged.
+struct Rotten {
+    device: Device,
+    /// As `owner` has it.
+    keychain: Refusing,
+    owner: App,
+    before: Issued,
+    other: App,
+    now: Issued,
+}
+
+const UNREADABLE: Refused = Refused::Read(Slot::Session);
+
+impl Rotten {
+    /// `stored`: whether the session before stood in the keychain, until that rotted as well.
+    async fn new(stored: bool) -> Self {
+        let device = Device::new().await;
+        let keychain = Refusing::new(&device.store, if stored { vec![] } else { WRITES.to_vec() });
+        let owner = device.start_with(keychain.maker());
+        let before = device.issue();
+        owner.start_session(before.web()).await.expect("the sign-in is accepted");
+        // Its keychain refuses what it would write anew.
+        keychain.refuses(WRITES);
+        if stored {
+            device.store.plant(Slot::Session, b"rot");
+        }
+        let other = device.start();
+        if stored {
+            other.until("the keychain to be no help", |seen| seen.storage == Storage::Unavailable).await;
+            owner.look();
+        }
+        owner.until("it to be in memory only", |seen| seen.storage == Storage::Ephemeral).await;
+        keychain.refuses([UNREADABLE]);
+        device.time_passes(Duration::from_secs(1));
+        let now = device.control.sign_in(SignIn { phone: Some("4915112345678".into()), ..SignIn::default() });
+        other.start_session(now.web()).await.expect("the sign-in is accepted");
+        device.store.plant(Slot::Session, b"rot");
+        Self { device, keychain, owner, before, other, now }
+    }
+
+    /// The keychain of `owner` refuses nothing any more but `refused`.
+    fn answers(&self, refused: impl Into<Vec<Refused>>) {
+        self.keychain.refuses(refused);
+        self.owner.look();
+    }
+
+    /// What was there before is over where it was shown, and nothing has been written over what replaced it.
+    async fn is_replaced(&self) {
+        let ended = self.owner.until("the end", |seen| seen.status != SessionStatus::Active).await;
+        assert_eq!((ended.status, ended.end_reason), (SessionStatus::SignedOut, Some(EndReason::Replaced)));
+        let bytes = self.device.store.peek(Slot::Session).expect("an entry");
+        let there = SessionRecord::from_bytes(&bytes).ok();
+        assert!(there.is_none_or(|there| there.tokens.session_id.expose() == self.now.session_id));
+    }
+
+    async fn is_revoked(&self) {
+        let gone = || self.device.control.session_state(&self.before.session_id).is_none();
+        eventually("the server to be told", gone).await;
+        assert_eq!(self.device.control.session_state(&self.now.session_id), Some(SessionState::Active));
+    }
+
+    /// Whoever has the session that is damaged writes it anew, and both show it.
+    async fn is_written_anew(&self) {
+        eventually("the entry to be whole", || {
+            // The one asks for it, the other hears of that.
+            self.owner.look();
+            self.other.look();
+            is_whole(&self.device)
+        })
+        .await;
+        let stored = self.device.stored().expect("a session");
+        assert_eq!(stored.tokens.session_id.expose(), self.now.session_id);
+        for process in [&self.owner, &self.other] {
+            let session = process.until_status(SessionStatus::Active).await;
+            assert_eq!(session.user_id.as_ref(), Some(&self.now.user_id));
+        }
+        assert_eq!(self.other.verify().await.expect("it is good").status, SessionStatus::Active);
+    }
+}
+
+/// Whoever had the session before does not bring it back, and the server hears of its end although nobody could read whose it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a4_what_rots_after_another_sign_in_is_not_written_over_with_the_session_before() {
+    let rotten = Rotten::new(true).await;
+    rotten.answers([]);
+    rotten.is_replaced().await;
+    rotten.is_written_anew().await;
+    rotten.is_revoked().await;
+}
+
+/// Nor if no keychain ever had that; and its end leaves the entry alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a4_what_was_never_stored_gives_way_to_a_later_sign_in_whose_entry_rots() {
+    let rotten = Rotten::new(false).await;
+    rotten.answers([]);
+    rotten.is_replaced().await;
+    rotten.is_written_anew().await;
+    rotten.is_revoked().await;
+}
+
+/// Whose end could be noted nowhere is not forgotten with the next sign-in.
+#[tokio::test(flavor = "multi_thread")]
+async fn b12_a_session_that_was_replaced_unread_is_revoked_after_the_next_sign_in() {
+    let rotten = Rotten::new(true).await;
+    rotten.answers([Refused::Write(Slot::Revocations)]);
+    rotten.is_replaced().await;
+    assert_eq!(
+        rotten.device.control.count(Operation::Delete),
+        0,
+        "the same may have been signed in to again"
+    );
+    rotten.owner.start_session(rotten.device.issue().web()).await.expect("the sign-in is accepted");
+    rotten.is_revoked().await;
+}
+
+/// Nobody has the damaged session any more: with it goes the doubt whether it was the same as the one before.
+#[tokio::test(flavor = "multi_thread")]
+async fn b12_a_session_that_was_replaced_unread_is_revoked_when_the_damaged_entry_is_erased() {
+    let Rotten { device, keychain, owner, before, other, .. } = Rotten::new(true).await;
+    keychain.refuses([]);
+    owner.look();
+    owner.until_status(SessionStatus::SignedOut).await;
+    eventually("the note", || device.store.peek(Slot::Revocations).is_some()).await;
+    for process in [owner, other] {
+        process.kill().await;
+    }
+    assert_eq!(device.control.count(Operation::Delete), 0);
+    let app = device.start();
+    assert_eq!(app.until_status(SessionStatus::SignedOut).await.end_reason, Some(EndReason::StoreCorrupt));
+    eventually("the server to be told", || device.control.session_state(&before.session_id).is_none()).await;
+    eventually("no note to be left", || device.store.peek(Slot::Revocations).is_none()).await;
+}
+
+/// The same if it is written anew: asked to by somebody, or because it has been refreshed.
+#[tokio::test(flavor = "multi_thread")]
+async fn b12_a_session_that_was_replaced_unread_is_revoked_when_the_damaged_entry_is_written_anew() {
+    for asked in [true, false] {
+        let Rotten { device, keychain, owner, before, other, .. } = Rotten::new(true).await;
+        keychain.refuses([]);
+        owner.look();
+        owner.until_status(SessionStatus::SignedOut).await;
+        eventually("the note", || device.store.peek(Slot::Revocations).is_some()).await;
+        owner.kill().await;
+        assert_eq!(device.control.count(Operation::Delete), 0);
+        if asked {
+            let file = |name: &str| device.lock_directory().join(name);
+            std::fs::copy(file("otpless-store.txt"), file("otpless-damaged.txt")).expect("two files");
+            other.look();
+        } else {
+            other.refresh().await.expect("the exchange is made");
+        }
+        eventually("the entry to be whole", || is_whole(&device)).await;
+        let gone = || device.control.session_state(&before.session_id).is_none();
+        eventually("the server to be told", gone).await;
+        eventually("no note to be left", || device.store.peek(Slot::Revocations).is_none()).await;
+        assert_eq!(other.current().status, SessionStatus::Active);
+    }
+}
+
+/// Who signs in where the entry is damaged cannot read whose end is owed; who has that session can.
+#[tokio::test(flavor = "multi_thread")]
+async fn b12_a_session_whose_entry_rots_before_it_is_replaced_is_revoked() {
+    let device = Device::new().await;
+    let (owner, before) = device.signed_in().await;
+    device.store.plant(Slot::Session, b"rot");
+    let now = device.control.sign_in(SignIn { phone: Some("4915112345678".into()), ..SignIn::default() });
+    let starting = device.start();
+    starting.start_session(now.web()).await.expect("the sign-in is accepted");
+    owner.look();
+    owner.until("it to be adopted", |seen| seen.user_id.as_ref() == Some(&now.user_id)).await;
+    eventually("the server to be told", || device.control.session_state(&before.session_id).is_none()).await;
+    assert_eq!(device.control.session_state(&now.session_id), Some(SessionState::Active));
+}
+
+/// The same while the one before is being refreshed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a4_a_refresh_does_not_write_over_what_rots_after_another_sign_in() {
+    let device = Device::new().await;
+    let (owner, before) = device.signed_in().await;
+    let other = device.start();
+    other.until_status(SessionStatus::Active).await;
+    let gate = device.control.pause(Operation::Refresh);
+    let refresh = tokio::spawn({
+        let manager = (*owner).clone();
+        async move { manager.refresh().await }
+    });
+    gate.held(1).await;
+    let now = device.control.sign_in(SignIn { phone: Some("4915112345678".into()), ..SignIn::default() });
+    other.start_session(now.web()).await.expect("the sign-in is accepted");
+    device.store.plant(Slot::Session, b"rot");
+    gate.release();
+    let error = refresh.await.expect("no panic").expect_err("it has been replaced");
+    assert_eq!(error.kind(), ErrorKind::SessionChanged);
+    let keychain = Refusing::new(&device.store, []);
+    let rotten = Rotten { device, keychain, owner, before, other, now };
+    rotten.is_replaced().await;
+    rotten.is_written_anew().await;
+    rotten.is_revoked().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ use crate::{
     jwt::Claims,
     store::{
         StoreError,
+        kept::sign_in_of,
         record::{SessionRecord, SignInId, Unreadable},
         step::Stored,
         worker::Urgency,
@@ -64,10 +65,7 @@ impl Inner {
                 Adopted::Settled
             }
             Ok(Stored::Unreadable(Unreadable::FromTheFuture)) if ever_stored => Adopted::NotOurs,
-            Ok(Stored::Unreadable(Unreadable::Corrupt)) => {
-                self.found_damaged(generation);
-                Adopted::Nothing
-            }
+            Ok(Stored::Unreadable(Unreadable::Corrupt)) => self.found_damaged(generation),
             Err(why) if self.peers_are_ahead(generation) => Adopted::Hidden(why),
             _ => Adopted::Nothing,
         }
@@ -127,9 +125,15 @@ impl Inner {
 
     /// Another process signed in anew, and revoked our session if it knew of it.
     pub(super) fn adopt_other(&self, generation: u64, record: SessionRecord) {
+        // Said by whoever signed in, or before that: an entry that nobody could read names nobody whose end is owed.
+        let unread = self.damaged.read().and_then(|line| sign_in_of(&line));
         self.update_quietly(|state, _| {
+            let unknown = state.live().filter(|live| {
+                let replaced = live.record.tokens.session_id != record.tokens.session_id;
+                !live.ever_stored || replaced && unread.as_ref() == Some(&live.record.sign_in)
+            });
             if self.generation() == generation
-                && let Some(unknown) = state.live().filter(|live| !live.ever_stored).map(Live::revocation)
+                && let Some(unknown) = unknown.map(Live::revocation)
             {
                 state.owe(unknown);
             }

@@ -3,7 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{manager::Inner, snapshot::Storage};
+use super::{
+    adopt::Adopted,
+    manager::Inner,
+    snapshot::{EndReason, Storage},
+    state::Revoke,
+};
 use crate::store::{
     StoreError,
     kept::{NOTHING_KEPT, count_of},
@@ -55,9 +60,16 @@ impl Inner {
         ours
     }
 
-    /// The entry was found damaged. If the tokens that belong there are ours it is written anew.
-    pub(super) fn found_damaged(&self, generation: u64) {
-        let Some(line) = self.vault.bulletin().read() else { return };
+    /// The entry was found damaged: it is what was said of it last. If the tokens that belong there are ours it is written anew;
+    /// if it is another sign-in's that has taken our place, ours is over.
+    pub(super) fn found_damaged(&self, generation: u64) -> Adopted {
+        let Some(line) = self.vault.bulletin().read() else { return Adopted::Nothing };
+        if self.still_live(generation, |live| live.expected().gives_way_to(&line)) == Ok(true) {
+            tracing::warn!("another process has signed in, and what the keychain has of that is damaged");
+            // Whoever has replaced it may not have been able to read whose end is owed; nor can we whose session this is now.
+            self.end(generation, EndReason::Replaced, Revoke::IfReplaced);
+            return Adopted::Settled;
+        }
         let ours = self.update_live(generation, |state, _| {
             let live = state.live_mut().filter(|live| live.stored)?;
             let count = count_of(&line, &live.record)?;
@@ -74,5 +86,6 @@ impl Inner {
             tracing::warn!("the stored session is damaged and is written anew");
             self.wake.notify_one();
         }
+        Adopted::Nothing
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     store::{
         outbox::Revocation,
         record::{SessionRecord, SignInId},
+        step::Expect,
     },
 };
 
@@ -116,6 +117,17 @@ impl Live {
         self.peers_are_ahead = false;
         self.record = record;
         self.claims = claims;
+    }
+
+    /// What must stand in the keychain for the tokens to be stored that it has not taken so far.
+    pub(crate) fn expected(&self) -> Expect {
+        let SessionRecord { sign_in, rotation, started_at, .. } = &*self.record;
+        let (sign_in, rotation) = (sign_in.clone(), *rotation);
+        if self.ever_stored {
+            Expect::Older { sign_in, rotation }
+        } else {
+            Expect::NotAfter { started_at: *started_at, sign_in, rotation, over: self.over.clone() }
+        }
     }
 
     /// Whether `there`, found in the keychain, has tokens that are newer than ours.

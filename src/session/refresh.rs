@@ -26,8 +26,8 @@ use crate::{
     secret::Tokens,
     store::{
         StoreError,
-        kept::kept,
-        record::SessionRecord,
+        kept::{kept, rotation_of},
+        record::{SessionRecord, Unreadable},
         step::{Commit, Expect, Stored},
     },
 };
@@ -172,6 +172,13 @@ impl Inner {
             Adopted::NotOurs => return Err(taken_over()),
             Adopted::Hidden(why) => return Err(hidden(&why)),
             Adopted::Nothing => {}
+        }
+        let (ours, said) =
+            (self.still_live(generation, |live| live.record.sign_in.clone())?, self.kept_by_peers());
+        if said.is_some_and(|theirs| theirs != ours)
+            && let Err(error) = self.vault.correct_bulletin().await
+        {
+            tracing::debug!(%error, "what is said of the keychain cannot be corrected");
         }
         let renewed = self.with_live(|live, state, now| {
             let due = live.refresh_at.is_none_or(|at| state.server_now(now) >= at);
@@ -329,18 +336,31 @@ impl Inner {
         self.hear_logout();
         let (ever_stored, over) =
             self.still_live(generation, |live| (live.ever_stored, live.over.clone()))?;
-        // Before the keychain has it: it may refuse, and from now on nobody else may offer the old one.
-        self.vault.bulletin().post(&kept(&record));
         let (sign_in, rotation) = (record.sign_in.clone(), record.rotation);
+        // Another process may have renewed the session token meanwhile: ours is counted beyond it, also if the keychain cannot show it.
+        if let Some(counted) = self.vault.bulletin().read().and_then(|line| rotation_of(&line, &sign_in)) {
+            record.rotation = rotation.max(counted.saturating_add(1));
+        }
         let mut expect = if ever_stored {
             Expect::Rotation { sign_in, rotation: rotation.saturating_sub(1) }
         } else {
             Expect::NotAfter { started_at: record.started_at, sign_in, rotation, over }
         };
+        // Before the keychain has it: it may refuse, and from now on nobody else may offer the old one. But not in the place of
+        // what is said of another sign-in, which may have replaced this one: that the keychain tells.
+        if self.kept_by_peers().is_none_or(|theirs| theirs == record.sign_in) {
+            self.vault.bulletin().post(&kept(&record));
+        }
         let outcome = loop {
             let outcome = self.vault.commit(self.guard(generation), expect, Arc::new(record.clone())).await;
             match outcome {
-                Ok(Commit::Conflict(Stored::Unreadable(_))) => {
+                Ok(Commit::Conflict(Stored::Unreadable(Unreadable::Corrupt))) => {
+                    if self.found_damaged(generation) == Adopted::Settled {
+                        return Err(Error::session_changed());
+                    }
+                    break Err(StoreError::Failed("what it holds is damaged, and not of this session"));
+                }
+                Ok(Commit::Conflict(Stored::Unreadable(Unreadable::FromTheFuture))) => {
                     break Err(StoreError::Failed("a newer version of this app keeps its session there"));
                 }
                 // A heartbeat of another process renewed the session token meanwhile. Ours came with the refresh
@@ -366,7 +386,7 @@ impl Inner {
             _ => {}
         }
         let random = self.random();
-        self.update_live(generation, |state, now| {
+        let updated = self.update_live(generation, |state, now| {
             state.counters.refreshes += 1;
             state.witness(claims.as_ref().and_then(Claims::issued_at), now);
             let record = Arc::new(record);
@@ -376,9 +396,20 @@ impl Inner {
             state.note_refreshed(now, random);
             match outcome {
                 Err(error) => state.note_not_stored(&error, now, random),
-                Ok(_) => state.note_stored(),
+                Ok(Commit::Written { replaced }) => {
+                    state.doubt_is_gone(&replaced);
+                    state.note_stored();
+                }
+                Ok(Commit::Superseded | Commit::Conflict(_)) => {}
             }
-        })
+        });
+        let inner = self.clone();
+        // Nobody waits for it: a keychain that hangs makes it last seconds.
+        self.runtime.spawn(Box::pin(async move {
+            inner.read_outbox().await;
+            inner.wake.notify_one();
+        }));
+        updated
     }
 }
 

@@ -249,20 +249,9 @@ impl Inner {
         let current = self.update_live(generation, |state, _| {
             let live = state.live_mut()?;
             Arc::make_mut(&mut live.record).last_active_at = live.last_active_at;
-            Some((live.record.clone(), live.ever_stored, live.over.clone()))
+            Some((live.record.clone(), live.expected()))
         });
-        let Ok(Some((record, ever_stored, over))) = current else { return };
-        let expect = if ever_stored {
-            Expect::Older { sign_in: record.sign_in.clone(), rotation: record.rotation }
-        } else {
-            Expect::NotAfter {
-                started_at: record.started_at,
-                sign_in: record.sign_in.clone(),
-                rotation: record.rotation,
-                over,
-            }
-        };
-        let (mut record, mut expect) = (record, expect);
+        let Ok(Some((mut record, mut expect))) = current else { return };
         let mut outcome = loop {
             let outcome = self.vault.commit(self.guard(generation), expect, record.clone()).await;
             match outcome {
@@ -284,10 +273,10 @@ impl Inner {
         self.tell_replaced(&outcome, &record);
         if let Ok(Commit::Conflict(there)) = &outcome {
             outcome = match there {
-                Stored::Unreadable(_) => {
+                Stored::Unreadable(Unreadable::FromTheFuture) => {
                     Err(StoreError::Failed("a newer version of this app keeps its session there"))
                 }
-                // Another process has a newer truth; if it cannot be adopted either, later is soon enough.
+                // Another process has a newer truth, damaged or not; if it cannot be adopted either, later is soon enough.
                 _ => {
                     self.adopt_from_store(generation).await;
                     let random = self.random();
@@ -305,6 +294,7 @@ impl Inner {
             Arc::make_mut(&mut live.record).rotation = record.rotation;
             match outcome {
                 Ok(Commit::Written { replaced }) => {
+                    state.doubt_is_gone(&replaced);
                     if let Stored::Session(old) = replaced
                         && old.tokens.session_id != record.tokens.session_id
                     {

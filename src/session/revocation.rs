@@ -144,8 +144,8 @@ impl Inner {
         }
         let random = self.random();
         self.update_quietly(|state, now| {
-            if if_replaced && erased {
-                // Whether it is owed the keychain says.
+            if (if_replaced || matches!(pending.erase, Erase::Damaged)) && erased {
+                // Whether it is owed, or what others had planned is, the keychain says.
                 state.outbox_read = false;
             }
             if state.pending_erase.as_ref().is_none_or(|p| p.generation != pending.generation) {

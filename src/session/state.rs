@@ -26,7 +26,7 @@ use crate::{
     store::{
         StoreError,
         outbox::{self, MAX_REVOCATIONS, Revocation},
-        step::Erase,
+        step::{Erase, Stored},
     },
 };
 
@@ -270,10 +270,16 @@ impl State {
     }
 
     pub(crate) fn sign_in(&mut self, live: Live, storage: Storage, error: Option<String>) {
+        let pending = self.pending_erase.take().and_then(|pending| pending.revocation);
+        // Now it is replaced, whatever stood there.
+        if let Some(planned) = pending.filter(|planned| planned.if_replaced)
+            && planned.session_id != live.record.tokens.session_id
+        {
+            self.owe(Revocation { if_replaced: false, ..planned });
+        }
         self.phase = Phase::SignedIn(Box::new(live));
         self.storage = storage;
         self.storage_error = error;
-        self.pending_erase = None;
         self.forget_retries();
     }
 
@@ -287,6 +293,12 @@ impl State {
             live.ever_stored = true;
             live.unsaved = None;
         }
+    }
+
+    /// The entry can be read again after it has `replaced` what was there. As long as it could not, nobody was owed what others
+    /// had planned for the case that theirs was replaced.
+    pub(crate) fn doubt_is_gone(&mut self, replaced: &Stored) {
+        self.outbox_read &= !matches!(replaced, Stored::Unreadable(_));
     }
 
     /// The keychain did not take the session: it stays usable in memory and says so (rule 11).

@@ -266,7 +266,7 @@ impl Inner {
         let expect = Expect::Renewable { sign_in: old.sign_in.clone(), rotation: old.rotation };
         let outcome = self.vault.commit(self.guard(generation), expect, record.clone()).await;
         if matches!(outcome, Ok(Commit::Conflict(_) | Commit::Superseded)) {
-            // A refresh came first and has the newer tokens.
+            // A refresh came first and has the newer tokens, or it is over, or nobody can tell.
             return;
         }
         let kept = self.update_live(generation, |state, _| {

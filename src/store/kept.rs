@@ -1,15 +1,16 @@
 //! What one process tells the others of the keychain's entry, as one line of text with nothing secret in it: which sign-in
-//! it is, how often its tokens have changed, and which refresh token that is, by a piece of its digest.
+//! it is, how often its tokens have changed, which refresh token that is, by a piece of its digest, and when it began.
 
 use super::record::{SessionRecord, SignInId};
-use crate::{digest::short_digest, secret::RefreshToken};
+use crate::{clock::Timestamp, digest::short_digest, secret::RefreshToken};
 
 /// What is said of an entry that is not there.
 pub(crate) const NOTHING_KEPT: &str = "-";
 
 /// What is said of `record`.
 pub(crate) fn kept(record: &SessionRecord) -> String {
-    format!("{} {} {}", record.sign_in.as_str(), record.rotation, tag(&record.tokens.refresh_token))
+    let SessionRecord { sign_in, rotation, tokens, started_at, .. } = record;
+    format!("{} {rotation} {} {}", sign_in.as_str(), tag(&tokens.refresh_token), started_at.0)
 }
 
 /// Tells refresh tokens apart where they must not stand.
@@ -22,20 +23,27 @@ pub(crate) fn sign_in_of(line: &str) -> Option<SignInId> {
     line.split_once(' ').map(|(sign_in, _)| SignInId::named(sign_in))
 }
 
+/// When the sign-in began that `line` names.
+pub(crate) fn started_at_of(line: &str) -> Option<Timestamp> {
+    line.split(' ').nth(3)?.parse().ok().map(Timestamp)
+}
+
 /// Whether `line` says that the tokens of `record`'s sign-in have changed since, and not only by what `record` counts.
 pub(crate) fn is_later(line: &str, record: &SessionRecord) -> bool {
-    let mut words = line.split(' ');
-    let (sign_in, rotation) = (words.next(), words.next());
-    sign_in == Some(record.sign_in.as_str())
-        && rotation.and_then(|count| count.parse::<u64>().ok()).is_some_and(|count| count > record.rotation)
+    rotation_of(line, &record.sign_in).is_some_and(|count| count > record.rotation)
 }
 
 /// How often the tokens have changed by `line`, if it names the sign-in of `record` and its refresh token.
 pub(crate) fn count_of(line: &str, record: &SessionRecord) -> Option<u64> {
+    let token = line.split(' ').nth(2)?;
+    rotation_of(line, &record.sign_in).filter(|_| token == tag(&record.tokens.refresh_token))
+}
+
+/// How often the tokens of `sign_in` have changed by `line`, if it names that.
+pub(crate) fn rotation_of(line: &str, sign_in: &SignInId) -> Option<u64> {
     let mut words = line.split(' ');
-    let (sign_in, count, token) = (words.next()?, words.next()?, words.next()?);
-    let is_of = sign_in == record.sign_in.as_str() && token == tag(&record.tokens.refresh_token);
-    count.parse().ok().filter(|_| is_of)
+    let (named, count) = (words.next()?, words.next()?);
+    count.parse().ok().filter(|_| named == sign_in.as_str())
 }
 
 /// Whether `line` says that the sign-in of `record` has a newer refresh token: one that is neither the one of `record` nor
@@ -73,7 +81,8 @@ mod tests {
             assert_eq!(count_of(line, record), None);
         }
         assert_eq!(sign_in_of(&line), Some(newer.sign_in));
-        assert_eq!(sign_in_of(NOTHING_KEPT), None);
+        assert_eq!(started_at_of(&line), Some(record.started_at));
+        assert_eq!((sign_in_of(NOTHING_KEPT), started_at_of(NOTHING_KEPT)), (None, None));
     }
 
     #[test]
@@ -81,7 +90,7 @@ mod tests {
         let record = sample();
         for line in ["", "-", " ", "x y z", record.sign_in.as_str()] {
             assert!(!is_later(line, &record) && !has_newer_token(line, &record, None), "{line:?}");
-            assert_eq!(count_of(line, &record), None);
+            assert_eq!((count_of(line, &record), started_at_of(line)), (None, None));
         }
     }
 
@@ -95,6 +104,7 @@ mod tests {
         {
             assert!(!line.contains(secret));
         }
-        assert_eq!(line.len(), record.sign_in.as_str().len() + " 3 ".len() + 16);
+        let began = record.started_at.0.to_string();
+        assert_eq!(line.len(), record.sign_in.as_str().len() + " 3 ".len() + 16 + " ".len() + began.len());
     }
 }

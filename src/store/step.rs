@@ -2,6 +2,7 @@
 
 use super::{
     StoreError,
+    kept::{count_of, sign_in_of, started_at_of},
     outbox::Revocation,
     record::{SessionRecord, SignInId, Unreadable},
 };
@@ -56,7 +57,8 @@ impl Expect {
         matches!(self, Self::Anything { .. } | Self::NotAfter { .. }) && !is_there
     }
 
-    pub(super) fn allows(&self, stored: &Stored, record: &SessionRecord) -> bool {
+    /// Whether `record` may be written over what is `stored`, of which the processes were told last what `said` says.
+    pub(super) fn allows(&self, stored: &Stored, record: &SessionRecord, said: Option<&str>) -> bool {
         match (self, stored) {
             // An entry of a newer version of the app goes when somebody signs in here, be it late.
             (Self::Anything { .. }, _)
@@ -81,9 +83,28 @@ impl Expect {
             (Self::Older { sign_in, rotation }, Stored::Session(there)) => {
                 there.sign_in == *sign_in && there.rotation < *rotation && !there.is_newer_than(record)
             }
-            // Our own entry, damaged by somebody else: what we hold is all there is.
-            (_, Stored::Unreadable(Unreadable::Corrupt)) => true,
+            // Another process may have refreshed since, and a renewed session token is no loss.
+            (Self::Renewable { .. }, Stored::Unreadable(Unreadable::Corrupt)) => {
+                said.is_none_or(|line| count_of(line, record).is_some())
+            }
+            // Our own entry, damaged by somebody else: what we hold is all there is. Or that of whoever has replaced us.
+            (_, Stored::Unreadable(Unreadable::Corrupt)) => !said.is_some_and(|line| self.gives_way_to(line)),
             _ => false,
+        }
+    }
+
+    /// Whether what stands in the entry, which is damaged, is of a sign-in that has taken the place of ours, if `line` was said
+    /// of it last.
+    pub(crate) fn gives_way_to(&self, line: &str) -> bool {
+        let (Some(theirs), Some(began)) = (sign_in_of(line), started_at_of(line)) else { return false };
+        match self {
+            Self::Anything { .. } => false,
+            Self::NotAfter { started_at, sign_in, over, .. } => {
+                theirs != *sign_in && over.as_ref() != Some(&theirs) && began > *started_at
+            }
+            Self::Rotation { sign_in, .. }
+            | Self::Renewable { sign_in, .. }
+            | Self::Older { sign_in, .. } => theirs != *sign_in,
         }
     }
 }
@@ -107,6 +128,19 @@ impl Erase {
             Self::SignIn(ours) => there.sign_in == *ours,
             Self::NotAfter(at, named) => there.started_at <= *at || named.as_ref() == Some(&there.sign_in),
             Self::Damaged => false,
+        }
+    }
+
+    /// Whether a damaged entry is what goes, of which `said` was said last: whose it was cannot be read any more.
+    pub(super) fn takes_damaged(&self, said: Option<&str>) -> bool {
+        let Some(theirs) = said.and_then(sign_in_of) else { return true };
+        match self {
+            Self::SignIn(ours) => theirs == *ours,
+            Self::NotAfter(at, named) => {
+                named.as_ref() == Some(&theirs)
+                    || said.and_then(started_at_of).is_none_or(|began| began <= *at)
+            }
+            Self::Damaged => true,
         }
     }
 }

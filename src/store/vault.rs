@@ -11,7 +11,7 @@ use super::{
     kept::{NOTHING_KEPT, is_later, kept, sign_in_of},
     lock::StoreLock,
     outbox::{self, Revocation},
-    record::{SessionRecord, Unreadable},
+    record::{SessionRecord, SignInId, Unreadable},
     step::{Commit, Ended, Erase, Expect, Loaded, Stored},
     worker::{StoreWorker, Urgency},
 };
@@ -77,7 +77,11 @@ impl Vault {
                 // somebody may have signed in since, whom it does not replace.
                 let expect =
                     if still_waiting.strong_count() == 0 { expect.when_late(&record) } else { expect };
-                if !expect.allows(&stored, &record) {
+                let said = bulletin.read();
+                if !expect.allows(&stored, &record, said.as_deref()) {
+                    if let Stored::Session(there) = &stored {
+                        correct(&bulletin, &record.sign_in, there);
+                    }
                     return Ok(Commit::Conflict(stored));
                 }
                 let bytes = record.to_bytes();
@@ -97,7 +101,7 @@ impl Vault {
                 }
                 // Before the write, whose outcome may stay unknown: whoever counts on from here must count beyond it. One
                 // that the keychain held up for long must not hide that there are newer tokens by now.
-                if !bulletin.read().is_some_and(|line| is_later(&line, &record)) {
+                if !said.is_some_and(|line| is_later(&line, &record)) {
                     bulletin.post(&kept(&record));
                 }
                 match store.write(Slot::Session, &bytes) {
@@ -136,7 +140,7 @@ impl Vault {
         self.worker
             .run(Urgency::MustHappen, move |store| {
                 // An end does not wait for a frozen process: erasing twice is harmless, not erasing is not.
-                let _lock = StoreLock::take(lock.as_deref()).ok();
+                let lock = StoreLock::take(lock.as_deref()).ok();
                 let mut ended = Ended::default();
                 // Not blindly, if it cannot be read: another process may have signed in.
                 let stored = read(store);
@@ -160,16 +164,17 @@ impl Vault {
                     return noted.map(|()| ended);
                 }
                 match (&erase, stored?) {
-                    (erase, Stored::Session(there)) if !erase.takes(&there) => return noted.map(|()| ended),
+                    (erase, Stored::Session(there)) if !erase.takes(&there) => {
+                        if let (Erase::SignIn(ours), Some(_)) = (erase, &lock) {
+                            correct(&bulletin, ours, &there);
+                        }
+                        return noted.map(|()| ended);
+                    }
                     (Erase::SignIn(_), Stored::Unreadable(Unreadable::FromTheFuture)) => {
                         return noted.map(|()| ended);
                     }
-                    // Whose it was cannot be read any more, but who wrote there last has said so.
-                    (Erase::SignIn(ours), Stored::Unreadable(Unreadable::Corrupt))
-                        if bulletin
-                            .read()
-                            .and_then(|line| sign_in_of(&line))
-                            .is_some_and(|theirs| theirs != *ours) =>
+                    (erase, Stored::Unreadable(Unreadable::Corrupt))
+                        if !erase.takes_damaged(bulletin.read().as_deref()) =>
                     {
                         return noted.map(|()| ended);
                     }
@@ -187,6 +192,22 @@ impl Vault {
                 store.erase(Slot::Session)?;
                 bulletin.post(NOTHING_KEPT);
                 noted.map(|()| ended)
+            })
+            .await
+    }
+
+    /// Has the bulletin say what the entry holds, if it names another sign-in: one that has come to nothing.
+    pub(crate) async fn correct_bulletin(&self) -> Result<(), StoreError> {
+        let (lock, bulletin) = (self.lock.clone(), self.bulletin.clone());
+        self.worker
+            .run(Urgency::CanWait, move |store| {
+                let _lock = StoreLock::take(lock.as_deref())?;
+                if let (Stored::Session(there), Some(named)) =
+                    (read(store)?, bulletin.read().and_then(|line| sign_in_of(&line)))
+                {
+                    correct(&bulletin, &named, &there);
+                }
+                Ok(())
             })
             .await
     }
@@ -263,6 +284,14 @@ impl Vault {
     }
 }
 
+/// The entry holds `there`: nobody is to go by a word that it holds `not`.
+fn correct(bulletin: &Bulletin, not: &SignInId, there: &SessionRecord) {
+    let named = bulletin.read().and_then(|line| sign_in_of(&line));
+    if there.sign_in != *not && named.as_ref() == Some(not) {
+        bulletin.post(&kept(there));
+    }
+}
+
 fn read(store: &mut dyn SessionStore) -> Result<Stored, StoreError> {
     match store.read(Slot::Session) {
         Ok(None) => Ok(Stored::Nothing),
@@ -329,284 +358,4 @@ fn doubt(store: &mut dyn SessionStore, again: &SessionId) -> Result<(), StoreErr
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::generation::Generation;
-    use crate::store::{
-        MemoryStore,
-        record::{SignInId, tests::sample},
-        worker::tests::{Gate, GatedStore, worker},
-    };
-
-    fn vault(store: &MemoryStore) -> Vault {
-        let store = store.clone();
-        Vault::new(worker(Box::new(move || Box::new(store.clone()))), None, Bulletin::default())
-    }
-
-    fn guard(expected: u64) -> GenerationGuard {
-        let generation = Generation::default();
-        generation.next();
-        generation.guard(expected)
-    }
-
-    #[tokio::test]
-    async fn c11_a_write_decided_before_the_end_is_dropped_after_it() {
-        let store = MemoryStore::new();
-        let outcome =
-            vault(&store).commit(guard(0), Expect::Anything { over: None }, Arc::new(sample())).await;
-        assert_eq!(outcome, Ok(Commit::Superseded));
-        assert!(store.peek(Slot::Session).is_none());
-    }
-
-    // Time is paused, so the bound passes at once while the keychain's thread stands at the gate.
-    #[tokio::test(start_paused = true)]
-    async fn b12_a_sign_in_that_nobody_waits_for_any_more_replaces_no_later_one() {
-        let (ours, another) = (Arc::new(sample()), SignInId::named("another"));
-        // Not even one that began later by its clock stays, if it is the one that was to be replaced.
-        for (began, over, replaced) in [(-1, None, true), (1, None, false), (1, Some(another.clone()), true)]
-        {
-            let (store, gate) = (MemoryStore::new(), Gate::default());
-            let vault = Vault::new(worker(GatedStore::maker(&store, &gate)), None, Bulletin::default());
-            let outcome = vault.commit(guard(1), Expect::Anything { over }, ours.clone()).await;
-            assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
-
-            let other = SessionRecord {
-                sign_in: another.clone(),
-                started_at: ours.started_at.shifted(began),
-                ..sample()
-            };
-            store.plant(Slot::Session, &other.to_bytes());
-            GatedStore::open(&gate);
-            tokio::time::resume();
-            let there = vault.read(Urgency::MustHappen).await;
-            let expected = if replaced { (*ours).clone() } else { other };
-            assert_eq!(there, Ok(Stored::Session(Box::new(expected))), "began {began} ms apart");
-            tokio::time::pause();
-        }
-    }
-
-    #[tokio::test]
-    async fn c4_a_peers_rotation_is_not_overwritten() {
-        let store = MemoryStore::new();
-        let mut peers = sample();
-        peers.rotation += 1;
-        store.plant(Slot::Session, &peers.to_bytes());
-        let ours = SessionRecord { rotation: peers.rotation, ..peers.clone() };
-        let expect = Expect::Rotation { sign_in: ours.sign_in.clone(), rotation: ours.rotation - 1 };
-        let outcome = vault(&store).commit(guard(1), expect, Arc::new(ours)).await;
-        assert_eq!(outcome, Ok(Commit::Conflict(Stored::Session(Box::new(peers)))));
-    }
-
-    #[tokio::test]
-    async fn c1_a_store_that_does_not_keep_what_was_written_is_reported() {
-        #[derive(Debug)]
-        struct Forgetful;
-        impl SessionStore for Forgetful {
-            fn read(&mut self, _: Slot) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {
-                Ok(None)
-            }
-            fn write(&mut self, _: Slot, _: &[u8]) -> Result<(), StoreError> {
-                Ok(())
-            }
-            fn erase(&mut self, _: Slot) -> Result<(), StoreError> {
-                Ok(())
-            }
-            fn backend(&self) -> &'static str {
-                "forgetful"
-            }
-        }
-        let vault = Vault::new(worker(Box::new(|| Box::new(Forgetful))), None, Bulletin::default());
-        let outcome = vault.commit(guard(1), Expect::Anything { over: None }, Arc::new(sample())).await;
-        assert_eq!(outcome, Err(StoreError::Failed("it did not keep what was written")));
-    }
-
-    #[tokio::test]
-    async fn a9_an_end_notes_the_revocation_and_leaves_a_newer_sign_in_alone() {
-        let store = MemoryStore::new();
-        let vault = vault(&store);
-        let ours = sample();
-        let newer = SessionRecord { sign_in: SignInId::new(&"0b".into(), Timestamp(2)), ..sample() };
-        store.plant(Slot::Session, &newer.to_bytes());
-        let revocation = Revocation { session_id: "0a".into(), expires_at: Timestamp(9), if_replaced: false };
-        vault.end(Erase::SignIn(ours.sign_in), Some(revocation.clone()), None, |_| ()).await.unwrap();
-        assert_eq!(
-            vault.load().await.unwrap(),
-            (Stored::Session(Box::new(newer.clone())), vec![revocation.clone()])
-        );
-        vault.end(Erase::SignIn(newer.sign_in), None, None, |_| ()).await.unwrap();
-        assert_eq!(vault.load().await.unwrap(), (Stored::Nothing, vec![revocation]));
-        vault.settle_revocation("0a".into(), Timestamp(0)).await.unwrap();
-        assert!(store.peek(Slot::Revocations).is_none(), "nothing is left behind");
-    }
-
-    /// A process that learns that its session has been replaced long ago must not take what stands there for its own because
-    /// nobody can read it: whoever it belongs to puts it right.
-    #[tokio::test]
-    async fn a4_an_end_leaves_a_damaged_entry_alone_that_another_sign_in_has_written() {
-        let (dir, store) = (tempfile::tempdir().unwrap(), MemoryStore::new());
-        let bulletin = Bulletin::at(Some(dir.path().join("bulletin")));
-        let making = store.clone();
-        let vault = Vault::new(worker(Box::new(move || Box::new(making.clone()))), None, bulletin);
-        let (ours, theirs) = (sample(), SessionRecord { sign_in: SignInId::named("theirs"), ..sample() });
-        let damaged = || store.plant(Slot::Session, b"something else");
-        for (last_writer, left) in [(&theirs, true), (&ours, false)] {
-            vault
-                .commit(guard(1), Expect::Anything { over: None }, Arc::new(last_writer.clone()))
-                .await
-                .unwrap();
-            damaged();
-            vault.end(Erase::SignIn(ours.sign_in.clone()), None, None, |_| ()).await.unwrap();
-            assert_eq!(store.peek(Slot::Session).is_some(), left);
-        }
-        damaged();
-        vault.end(Erase::NotAfter(theirs.started_at, None), None, None, |_| ()).await.unwrap();
-        assert!(store.peek(Slot::Session).is_none(), "a logout means whatever is there");
-    }
-
-    /// A crash between the two writes of a sign-in leaves no session that is over and still good for the server, and none
-    /// that is ended without another in its place.
-    #[tokio::test]
-    async fn b12_the_revocation_of_a_replaced_session_is_planned_before_it_is_replaced() {
-        let (old, store) = (sample(), MemoryStore::new());
-        store.plant(Slot::Session, &old.to_bytes());
-        let planned = Revocation { if_replaced: true, ..old.revocation() };
-        let vault = vault(&store);
-        vault.note_revocation(planned, |_| false).await.unwrap();
-        let (stored, due) = vault.load().await.unwrap();
-        assert_eq!((stored, due), (Stored::Session(Box::new(old.clone())), vec![]), "it came to nothing");
-
-        let tokens = crate::secret::Tokens { session_id: "0b".into(), ..old.tokens.clone() };
-        let new = SessionRecord { sign_in: SignInId::named("new"), tokens, ..old.clone() };
-        let outcome = vault.commit(guard(1), Expect::Anything { over: None }, Arc::new(new.clone())).await;
-        assert_eq!(outcome, Ok(Commit::Written { replaced: Stored::Session(Box::new(old.clone())) }));
-        let (stored, due) = vault.load().await.unwrap();
-        assert_eq!((stored, due), (Stored::Session(Box::new(new)), vec![old.revocation()]));
-    }
-
-    /// The write may be done and said to have failed, and its process die before it asks again: who would tell the server?
-    #[tokio::test]
-    async fn b12_no_session_is_replaced_whose_revocation_cannot_be_noted() {
-        #[derive(Debug)]
-        struct TakesNoNotes(MemoryStore);
-        impl SessionStore for TakesNoNotes {
-            fn read(&mut self, slot: Slot) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {
-                self.0.read(slot)
-            }
-            fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
-                match slot {
-                    Slot::Revocations => Err(StoreError::Failed("it is full")),
-                    Slot::Session => self.0.write(slot, value),
-                }
-            }
-            fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
-                self.0.erase(slot)
-            }
-            fn backend(&self) -> &'static str {
-                "takes no notes"
-            }
-        }
-        let (old, store) = (sample(), MemoryStore::new());
-        store.plant(Slot::Session, &old.to_bytes());
-        let making = store.clone();
-        let vault = Vault::new(
-            worker(Box::new(move || Box::new(TakesNoNotes(making.clone())))),
-            None,
-            Bulletin::default(),
-        );
-        let tokens = crate::secret::Tokens { session_id: "0b".into(), ..old.tokens.clone() };
-        let new = SessionRecord { sign_in: SignInId::named("new"), tokens, ..old.clone() };
-        let outcome = vault.commit(guard(1), Expect::Anything { over: None }, Arc::new(new)).await;
-        assert_eq!(outcome, Err(StoreError::Failed("it is full")));
-        assert_eq!(vault.load().await, Ok((Stored::Session(Box::new(old.clone())), vec![])));
-        // What replaces nothing needs no note.
-        let renewed = SessionRecord { rotation: old.rotation + 1, ..old.clone() };
-        let expect = Expect::Rotation { sign_in: old.sign_in.clone(), rotation: old.rotation };
-        let outcome = vault.commit(guard(1), expect, Arc::new(renewed)).await;
-        assert_eq!(outcome, Ok(Commit::Written { replaced: Stored::Session(Box::new(old)) }));
-    }
-
-    /// Whoever owes the server the earlier end comes late.
-    #[tokio::test]
-    async fn c11_the_note_of_an_end_is_none_of_the_same_session_again() {
-        let mut store = MemoryStore::new();
-        let vault = vault(&store);
-        let (ended, again) = (sample(), SessionRecord { sign_in: SignInId::named("again"), ..sample() });
-        let revocation = ended.revocation();
-        let id = Some(ended.tokens.session_id.clone());
-        let due = async || vault.load().await.unwrap().1;
-        store.plant(Slot::Session, &again.to_bytes());
-        let erase = Erase::SignIn(ended.sign_in.clone());
-        let outcome = vault.end(erase.clone(), Some(revocation.clone()), None, |_| ()).await;
-        assert_eq!(outcome, Ok(Ended { found: None, again: id.clone() }));
-        assert_eq!(vault.note_revocation(revocation.clone(), |_| false).await, Ok(id));
-        assert_eq!(due().await, [], "it goes on");
-        // Its own end, or the entry that is still of the one that has ended.
-        assert_eq!(vault.note_revocation(revocation.clone(), |_| true).await, Ok(None));
-        assert_eq!(due().await, std::slice::from_ref(&revocation));
-        // What is to go is over, even if it stays for now: the next start must know.
-        store.erase(Slot::Revocations).unwrap();
-        store.plant(Slot::Session, &ended.to_bytes());
-        let planned = Revocation { if_replaced: true, ..revocation.clone() };
-        let outcome = vault.end(erase, Some(planned), Some(guard(0)), |_| ()).await;
-        assert!(store.peek(Slot::Session).is_some(), "a newer generation began");
-        assert_eq!((outcome, due().await), (Ok(Ended::default()), vec![revocation]));
-    }
-
-    /// Several entries of one name, which the keychain neither tells apart nor writes over.
-    #[tokio::test]
-    async fn a4_what_nothing_can_be_written_over_is_erased_before() {
-        const SEVERAL: StoreError = StoreError::Corrupt("there are several entries of the same name");
-        #[derive(Debug)]
-        struct Several(MemoryStore, bool);
-        impl SessionStore for Several {
-            fn read(&mut self, slot: Slot) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {
-                if self.1 && slot == Slot::Session { Err(SEVERAL) } else { self.0.read(slot) }
-            }
-            fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
-                if self.1 && slot == Slot::Session { Err(SEVERAL) } else { self.0.write(slot, value) }
-            }
-            fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
-                self.1 &= slot != Slot::Session;
-                self.0.erase(slot)
-            }
-            fn backend(&self) -> &'static str {
-                "has several"
-            }
-        }
-        let store = MemoryStore::new();
-        let making = store.clone();
-        let vault = Vault::new(
-            worker(Box::new(move || Box::new(Several(making.clone(), true)))),
-            None,
-            Bulletin::default(),
-        );
-        let ours = Arc::new(sample());
-        let expect = Expect::Older { sign_in: ours.sign_in.clone(), rotation: ours.rotation };
-        let outcome = vault.commit(guard(1), expect, ours.clone()).await;
-        let replaced = Stored::Unreadable(Unreadable::Corrupt);
-        assert_eq!(outcome, Ok(Commit::Written { replaced }));
-        assert_eq!(store.peek(Slot::Session), Some(ours.to_bytes()));
-    }
-
-    #[tokio::test]
-    async fn a9_a_revocation_is_taken_back_only_for_a_session_that_is_there() {
-        let store = MemoryStore::new();
-        let vault = vault(&store);
-        let ours = sample();
-        let (id, revocation) = (ours.tokens.session_id.clone(), ours.revocation());
-        vault.note_revocation(revocation.clone(), |_| false).await.unwrap();
-        // Another process has replaced it, and its own revocation is the one that stands there.
-        let newer = SessionRecord {
-            tokens: crate::secret::Tokens { session_id: "0b".into(), ..ours.tokens.clone() },
-            ..sample()
-        };
-        store.plant(Slot::Session, &newer.to_bytes());
-        vault.take_revocation_back(id.clone(), Timestamp(0), guard(1)).await.unwrap();
-        assert_eq!(vault.load().await.unwrap().1, std::slice::from_ref(&revocation));
-        store.plant(Slot::Session, &ours.to_bytes());
-        vault.take_revocation_back(id.clone(), Timestamp(0), guard(0)).await.unwrap();
-        assert_eq!(vault.load().await.unwrap().1, [revocation], "it has ended here meanwhile");
-        vault.take_revocation_back(id, Timestamp(0), guard(1)).await.unwrap();
-        assert_eq!(vault.load().await.unwrap().1, []);
-    }
-}
+mod tests;

@@ -29,6 +29,7 @@ mod json;
 mod judge;
 pub(crate) mod page;
 mod process;
+mod refusing;
 mod relay;
 
 pub(crate) use relay::GATEWAY_KEY;
@@ -40,6 +41,7 @@ pub(crate) use gate::{Gate, Gated};
 pub(crate) use installed::Installed;
 pub(crate) use json::any_json;
 pub(crate) use judge::Judge;
+pub(crate) use refusing::{Refused, Refusing, WRITES};
 
 /// Bound on every wait: far more than anything here takes, so that only a real hang reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
