@@ -485,6 +485,34 @@ async fn c4_a_rotation_over_a_renewal_that_rots_is_taken_over() {
     assert_eq!(device.control.replays(), 0);
 }
 
+/// C4: nor does a count that is behind what was said of it bring one back.
+#[tokio::test(flavor = "multi_thread")]
+async fn c4_a_rotation_is_counted_beyond_whatever_was_said() {
+    let device = Device::new().await;
+    let (app, _) = device.signed_in().await;
+    let gate = device.control.pause(Operation::Refresh);
+    let refresh = tokio::spawn({
+        let manager = (*app).clone();
+        async move { manager.refresh().await }
+    });
+    gate.held(1).await;
+    let file = device.lock_directory().join("otpless-store.txt");
+    let line = std::fs::read_to_string(&file).expect("a line");
+    std::fs::write(&file, line.replacen(" 0 ", " 5 ", 1)).expect("a file");
+    let mut behind = device.stored().expect("a session");
+    behind.rotation = 1;
+    device.store.plant(Slot::Session, &behind.to_bytes());
+    gate.release();
+    refresh.await.expect("no panic").expect("the exchange is made");
+    assert_eq!(device.stored().expect("a session").rotation, 6);
+    // Nobody counts so far.
+    let line = std::fs::read_to_string(&file).expect("a line");
+    std::fs::write(&file, line.replacen(" 6 ", &format!(" {} ", u64::MAX - 1), 1)).expect("a file");
+    device.time_passes(MINUTE);
+    app.refresh().await.expect("the exchange is made");
+    assert_eq!(device.stored().expect("a session").rotation, 7);
+}
+
 /// C6: another process's heartbeat brings a new session token, and no other refresh token: the one that the server could not
 /// take waits as before.
 #[tokio::test(flavor = "multi_thread")]

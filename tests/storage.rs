@@ -167,9 +167,8 @@ async fn a4_only_who_has_the_tokens_that_rotted_writes_them_anew() {
     }
 }
 
-/// Somebody has signed in elsewhere while the keychain of whoever had the session before refused it, and what the keychain has
-/// of the new session is damaged.
-struct Rotten {
+/// Somebody has signed in elsewhere while the keychain of whoever had the session before refused it.
+struct Replaced {
     device: Device,
     /// As `owner` has it.
     keychain: Refusing,
@@ -181,8 +180,8 @@ struct Rotten {
 
 const UNREADABLE: Refused = Refused::Read(Slot::Session);
 
-impl Rotten {
-    /// `stored`: whether the session before stood in the keychain, until that rotted as well.
+impl Replaced {
+    /// `stored`: whether the session before stood in the keychain, until that rotted.
     async fn new(stored: bool) -> Self {
         let device = Device::new().await;
         let keychain = Refusing::new(&device.store, if stored { vec![] } else { WRITES.to_vec() });
@@ -200,12 +199,18 @@ impl Rotten {
             owner.look();
         }
         owner.until("it to be in memory only", |seen| seen.storage == Storage::Ephemeral).await;
-        keychain.refuses([UNREADABLE]);
+        keychain.refuses([UNREADABLE, WRITES[0], WRITES[1]]);
         device.time_passes(Duration::from_secs(1));
         let now = device.control.sign_in(SignIn { phone: Some("4915112345678".into()), ..SignIn::default() });
         other.start_session(now.web()).await.expect("the sign-in is accepted");
-        device.store.plant(Slot::Session, b"rot");
         Self { device, keychain, owner, before, other, now }
+    }
+
+    /// And what the keychain has of the new session is damaged.
+    async fn rotten(stored: bool) -> Self {
+        let replaced = Self::new(stored).await;
+        replaced.device.store.plant(Slot::Session, b"rot");
+        replaced
     }
 
     /// The keychain of `owner` refuses nothing any more but `refused`.
@@ -224,8 +229,7 @@ impl Rotten {
     }
 
     async fn is_revoked(&self) {
-        let gone = || self.device.control.session_state(&self.before.session_id).is_none();
-        eventually("the server to be told", gone).await;
+        revoked(&self.device, &self.before).await;
         assert_eq!(self.device.control.session_state(&self.now.session_id), Some(SessionState::Active));
     }
 
@@ -248,10 +252,15 @@ impl Rotten {
     }
 }
 
+async fn revoked(device: &Device, over: &Issued) {
+    let gone = || device.control.session_state(&over.session_id).is_none();
+    eventually("the server to be told", gone).await;
+}
+
 /// Whoever had the session before does not bring it back, and the server hears of its end although nobody could read whose it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a4_what_rots_after_another_sign_in_is_not_written_over_with_the_session_before() {
-    let rotten = Rotten::new(true).await;
+    let rotten = Replaced::rotten(true).await;
     rotten.answers([]);
     rotten.is_replaced().await;
     rotten.is_written_anew().await;
@@ -261,17 +270,17 @@ async fn a4_what_rots_after_another_sign_in_is_not_written_over_with_the_session
 /// Nor if no keychain ever had that; and its end leaves the entry alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a4_what_was_never_stored_gives_way_to_a_later_sign_in_whose_entry_rots() {
-    let rotten = Rotten::new(false).await;
+    let rotten = Replaced::rotten(false).await;
     rotten.answers([]);
     rotten.is_replaced().await;
     rotten.is_written_anew().await;
     rotten.is_revoked().await;
 }
 
-/// Whose end could be noted nowhere is not forgotten with the next sign-in.
+/// Whose end could be noted nowhere is not forgotten with the next sign-in, nor is the one that was damaged.
 #[tokio::test(flavor = "multi_thread")]
 async fn b12_a_session_that_was_replaced_unread_is_revoked_after_the_next_sign_in() {
-    let rotten = Rotten::new(true).await;
+    let rotten = Replaced::rotten(true).await;
     rotten.answers([Refused::Write(Slot::Revocations)]);
     rotten.is_replaced().await;
     assert_eq!(
@@ -279,14 +288,18 @@ async fn b12_a_session_that_was_replaced_unread_is_revoked_after_the_next_sign_i
         0,
         "the same may have been signed in to again"
     );
-    rotten.owner.start_session(rotten.device.issue().web()).await.expect("the sign-in is accepted");
-    rotten.is_revoked().await;
+    let last = rotten.device.issue();
+    rotten.owner.start_session(last.web()).await.expect("the sign-in is accepted");
+    revoked(&rotten.device, &rotten.before).await;
+    rotten.other.look();
+    revoked(&rotten.device, &rotten.now).await;
+    assert_eq!(rotten.device.control.session_state(&last.session_id), Some(SessionState::Active));
 }
 
 /// Nobody has the damaged session any more: with it goes the doubt whether it was the same as the one before.
 #[tokio::test(flavor = "multi_thread")]
 async fn b12_a_session_that_was_replaced_unread_is_revoked_when_the_damaged_entry_is_erased() {
-    let Rotten { device, keychain, owner, before, other, .. } = Rotten::new(true).await;
+    let Replaced { device, keychain, owner, before, other, .. } = Replaced::rotten(true).await;
     keychain.refuses([]);
     owner.look();
     owner.until_status(SessionStatus::SignedOut).await;
@@ -297,7 +310,7 @@ async fn b12_a_session_that_was_replaced_unread_is_revoked_when_the_damaged_entr
     assert_eq!(device.control.count(Operation::Delete), 0);
     let app = device.start();
     assert_eq!(app.until_status(SessionStatus::SignedOut).await.end_reason, Some(EndReason::StoreCorrupt));
-    eventually("the server to be told", || device.control.session_state(&before.session_id).is_none()).await;
+    revoked(&device, &before).await;
     eventually("no note to be left", || device.store.peek(Slot::Revocations).is_none()).await;
 }
 
@@ -305,7 +318,9 @@ async fn b12_a_session_that_was_replaced_unread_is_revoked_when_the_damaged_entr
 #[tokio::test(flavor = "multi_thread")]
 async fn b12_a_session_that_was_replaced_unread_is_revoked_when_the_damaged_entry_is_written_anew() {
     for asked in [true, false] {
-        let Rotten { device, keychain, owner, before, other, .. } = Rotten::new(true).await;
+        let Replaced { device, keychain, owner, before, other, .. } = Replaced::new(true).await;
+        let whole = device.store.peek(Slot::Session).expect("an entry");
+        device.store.plant(Slot::Session, b"rot");
         keychain.refuses([]);
         owner.look();
         owner.until_status(SessionStatus::SignedOut).await;
@@ -317,11 +332,20 @@ async fn b12_a_session_that_was_replaced_unread_is_revoked_when_the_damaged_entr
             std::fs::copy(file("otpless-store.txt"), file("otpless-damaged.txt")).expect("two files");
             other.look();
         } else {
-            other.refresh().await.expect("the exchange is made");
+            // It is found damaged only when it is written.
+            device.store.plant(Slot::Session, &whole);
+            let gate = device.control.pause(Operation::Refresh);
+            let refresh = tokio::spawn({
+                let manager = (*other).clone();
+                async move { manager.refresh().await }
+            });
+            gate.held(1).await;
+            device.store.plant(Slot::Session, b"rot");
+            gate.release();
+            refresh.await.expect("no panic").expect("the exchange is made");
         }
         eventually("the entry to be whole", || is_whole(&device)).await;
-        let gone = || device.control.session_state(&before.session_id).is_none();
-        eventually("the server to be told", gone).await;
+        revoked(&device, &before).await;
         eventually("no note to be left", || device.store.peek(Slot::Revocations).is_none()).await;
         assert_eq!(other.current().status, SessionStatus::Active);
     }
@@ -330,16 +354,50 @@ async fn b12_a_session_that_was_replaced_unread_is_revoked_when_the_damaged_entr
 /// Who signs in where the entry is damaged cannot read whose end is owed; who has that session can.
 #[tokio::test(flavor = "multi_thread")]
 async fn b12_a_session_whose_entry_rots_before_it_is_replaced_is_revoked() {
+    // Whoever starts only then finds it damaged before it signs in.
+    for starts_before in [true, false] {
+        let device = Device::new().await;
+        let earlier = device.start();
+        earlier.until_status(SessionStatus::SignedOut).await;
+        let (owner, before) = device.signed_in().await;
+        device.store.plant(Slot::Session, b"rot");
+        let now = device.control.sign_in(SignIn { phone: Some("4915112345678".into()), ..SignIn::default() });
+        let signing_in = if starts_before { earlier } else { device.start() };
+        signing_in.start_session(now.web()).await.expect("the sign-in is accepted");
+        owner.look();
+        owner.until("it to be over", |seen| seen.user_id.as_ref() != Some(&before.user_id)).await;
+        revoked(&device, &before).await;
+        assert_eq!(device.control.session_state(&now.session_id), Some(SessionState::Active));
+    }
+}
+
+/// Nor can who signs in while it is being written anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn b12_a_session_that_is_replaced_before_it_was_written_anew_is_revoked() {
+    let replaced = Replaced::new(true).await;
+    replaced.answers([]);
+    let now = &replaced.now.user_id;
+    replaced.owner.until("it to be adopted", |seen| seen.user_id.as_ref() == Some(now)).await;
+    replaced.is_revoked().await;
+}
+
+/// What was said of the entry last may be of a sign-in that has come to nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a4_a_session_does_not_give_way_to_one_that_is_known_to_be_over() {
     let device = Device::new().await;
-    let (owner, before) = device.signed_in().await;
+    let (app, _) = device.signed_in().await;
+    let before = device.stored().expect("a session");
+    let file = |name: &str| device.lock_directory().join(name);
+    let ours = std::fs::read_to_string(file("otpless-store.txt")).expect("a line");
+    let began = before.started_at.0 + 1;
+    std::fs::write(file("otpless-over.txt"), "inactive gone\n").expect("a file");
+    std::fs::write(file("otpless-store.txt"), format!("gone 0 0123456789abcdef {began}\n")).expect("a file");
     device.store.plant(Slot::Session, b"rot");
-    let now = device.control.sign_in(SignIn { phone: Some("4915112345678".into()), ..SignIn::default() });
-    let starting = device.start();
-    starting.start_session(now.web()).await.expect("the sign-in is accepted");
-    owner.look();
-    owner.until("it to be adopted", |seen| seen.user_id.as_ref() == Some(&now.user_id)).await;
-    eventually("the server to be told", || device.control.session_state(&before.session_id).is_none()).await;
-    assert_eq!(device.control.session_state(&now.session_id), Some(SessionState::Active));
+    assert_eq!(app.session().await.status, SessionStatus::Active);
+    eventually("the entry to be whole", || is_whole(&device)).await;
+    assert_eq!(device.stored().expect("a session").tokens, before.tokens);
+    assert_eq!(std::fs::read_to_string(file("otpless-store.txt")).expect("a line"), ours);
+    app.until("it to say so", |seen| seen.storage == Storage::Keychain).await;
 }
 
 /// The same while the one before is being refreshed.
@@ -362,7 +420,7 @@ async fn a4_a_refresh_does_not_write_over_what_rots_after_another_sign_in() {
     let error = refresh.await.expect("no panic").expect_err("it has been replaced");
     assert_eq!(error.kind(), ErrorKind::SessionChanged);
     let keychain = Refusing::new(&device.store, []);
-    let rotten = Rotten { device, keychain, owner, before, other, now };
+    let rotten = Replaced { device, keychain, owner, before, other, now };
     rotten.is_replaced().await;
     rotten.is_written_anew().await;
     rotten.is_revoked().await;

@@ -125,12 +125,13 @@ impl Inner {
 
     /// Another process signed in anew, and revoked our session if it knew of it.
     pub(super) fn adopt_other(&self, generation: u64, record: SessionRecord) {
-        // Said by whoever signed in, or before that: an entry that nobody could read names nobody whose end is owed.
+        // Whoever has written over an entry that could not be read could not note whose end is owed.
         let unread = self.damaged.read().and_then(|line| sign_in_of(&line));
         self.update_quietly(|state, _| {
             let unknown = state.live().filter(|live| {
                 let replaced = live.record.tokens.session_id != record.tokens.session_id;
-                !live.ever_stored || replaced && unread.as_ref() == Some(&live.record.sign_in)
+                let was_read = live.stored && unread.as_ref() != Some(&live.record.sign_in);
+                !live.ever_stored || replaced && !was_read
             });
             if self.generation() == generation
                 && let Some(unknown) = unknown.map(Live::revocation)

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::store::{
     StoreError,
-    kept::{NOTHING_KEPT, count_of},
+    kept::{NOTHING_KEPT, count_of, kept, sign_in_of},
     outbox::Revocation,
-    record::Unreadable,
+    record::{SignInId, Unreadable},
     step::{Loaded, Stored},
 };
 
@@ -60,11 +60,27 @@ impl Inner {
         ours
     }
 
+    /// Whether `line` names a sign-in that is known to be over, and ours is not: it has not replaced ours.
+    fn has_come_to_nothing(&self, line: &str, ours: &SignInId) -> bool {
+        let remembered = self.remembered();
+        let is_over = |sign_in: &SignInId| remembered.why_ended(sign_in).is_some();
+        sign_in_of(line).is_some_and(|theirs| is_over(&theirs)) && !is_over(ours)
+    }
+
     /// The entry was found damaged: it is what was said of it last. If the tokens that belong there are ours it is written anew;
     /// if it is another sign-in's that has taken our place, ours is over.
     pub(super) fn found_damaged(&self, generation: u64) -> Adopted {
         let Some(line) = self.vault.bulletin().read() else { return Adopted::Nothing };
-        if self.still_live(generation, |live| live.expected().gives_way_to(&line)) == Ok(true) {
+        let Ok((ours, replaced)) =
+            self.still_live(generation, |live| (live.record.clone(), live.expected().gives_way_to(&line)))
+        else {
+            return Adopted::Nothing;
+        };
+        let to_nothing = replaced && self.has_come_to_nothing(&line, &ours.sign_in);
+        let line = if to_nothing { kept(&ours) } else { line };
+        if to_nothing {
+            self.vault.bulletin().post(&line);
+        } else if replaced {
             tracing::warn!("another process has signed in, and what the keychain has of that is damaged");
             // Whoever has replaced it may not have been able to read whose end is owed; nor can we whose session this is now.
             self.end(generation, EndReason::Replaced, Revoke::IfReplaced);

@@ -173,9 +173,10 @@ impl Inner {
             Adopted::Hidden(why) => return Err(hidden(&why)),
             Adopted::Nothing => {}
         }
-        let (ours, said) =
-            (self.still_live(generation, |live| live.record.sign_in.clone())?, self.kept_by_peers());
-        if said.is_some_and(|theirs| theirs != ours)
+        let said = self.kept_by_peers();
+        let stored = self.still_live(generation, |live| live.stored.then(|| live.record.sign_in.clone()))?;
+        if let (Some(theirs), Some(ours)) = (said, stored)
+            && theirs != ours
             && let Err(error) = self.vault.correct_bulletin().await
         {
             tracing::debug!(%error, "what is said of the keychain cannot be corrected");
@@ -366,7 +367,7 @@ impl Inner {
                 // A heartbeat of another process renewed the session token meanwhile. Ours came with the refresh
                 // token that is good now, so ours goes on top.
                 Ok(Commit::Conflict(Stored::Session(there))) if there.sign_in == record.sign_in => {
-                    record.rotation = there.rotation.saturating_add(1);
+                    record.rotation = record.rotation.max(there.rotation.saturating_add(1));
                     expect = Expect::Rotation { sign_in: there.sign_in, rotation: there.rotation };
                 }
                 outcome => break outcome,
@@ -403,12 +404,7 @@ impl Inner {
                 Ok(Commit::Superseded | Commit::Conflict(_)) => {}
             }
         });
-        let inner = self.clone();
-        // Nobody waits for it: a keychain that hangs makes it last seconds.
-        self.runtime.spawn(Box::pin(async move {
-            inner.read_outbox().await;
-            inner.wake.notify_one();
-        }));
+        self.read_outbox_later();
         updated
     }
 }

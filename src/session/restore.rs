@@ -180,6 +180,15 @@ impl Inner {
         }
     }
 
+    /// The same, and nobody waits for it: a keychain that hangs makes it last seconds.
+    pub(super) fn read_outbox_later(self: &Arc<Self>) {
+        let inner = self.clone();
+        self.runtime.spawn(Box::pin(async move {
+            inner.read_outbox().await;
+            inner.wake.notify_one();
+        }));
+    }
+
     pub(super) fn take_waiting(&self, state: &mut State, revocations: Vec<Revocation>, now: Now) {
         state.outbox_read = true;
         for revocation in revocations {
@@ -252,6 +261,7 @@ impl Inner {
             Some((live.record.clone(), live.expected()))
         });
         let Ok(Some((mut record, mut expect))) = current else { return };
+        let said = self.vault.bulletin().read();
         let mut outcome = loop {
             let outcome = self.vault.commit(self.guard(generation), expect, record.clone()).await;
             match outcome {
@@ -265,12 +275,13 @@ impl Inner {
                         }) == Ok(true) =>
                 {
                     expect = Expect::Rotation { sign_in: there.sign_in, rotation: there.rotation };
-                    Arc::make_mut(&mut record).rotation = there.rotation.saturating_add(1);
+                    let record = Arc::make_mut(&mut record);
+                    record.rotation = record.rotation.max(there.rotation.saturating_add(1));
                 }
                 outcome => break outcome,
             }
         };
-        self.tell_replaced(&outcome, &record);
+        self.tell_replaced(&outcome, &record, said);
         if let Ok(Commit::Conflict(there)) = &outcome {
             outcome = match there {
                 Stored::Unreadable(Unreadable::FromTheFuture) => {
@@ -287,6 +298,9 @@ impl Inner {
         }
         let random = self.random();
         let updated = self.update_live(generation, |state, now| {
+            if let Ok(Commit::Written { replaced }) = &outcome {
+                state.doubt_is_gone(replaced);
+            }
             let Some(live) = state.live_mut().filter(|live| live.record.tokens == record.tokens) else {
                 // The tokens moved on meanwhile; the next look stores those.
                 return false;
@@ -294,7 +308,6 @@ impl Inner {
             Arc::make_mut(&mut live.record).rotation = record.rotation;
             match outcome {
                 Ok(Commit::Written { replaced }) => {
-                    state.doubt_is_gone(&replaced);
                     if let Stored::Session(old) = replaced
                         && old.tokens.session_id != record.tokens.session_id
                     {

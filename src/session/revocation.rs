@@ -257,7 +257,8 @@ impl Inner {
         let Some(kept) = self.kept_by_peers() else { return false };
         let remembered = self.remembered();
         let (ours, erase, actions) = self.read(|state, _| {
-            let ours = state.shown().is_some_and(|live| live.record.sign_in == kept);
+            // As long as it is not stored something else stands there.
+            let ours = state.shown().is_some_and(|live| live.stored && live.record.sign_in == kept);
             (ours, state.pending_erase.clone(), state.user_actions)
         });
         if ours || remembered.why_ended(&kept).is_some() {

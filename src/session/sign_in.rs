@@ -22,7 +22,7 @@ use crate::{
     single_flight::SingleFlight,
     store::{
         StoreError,
-        kept::kept,
+        kept::{kept, sign_in_of},
         record::{SessionRecord, SignInId},
         step::{Commit, Ended, Erase, Expect, Stored},
     },
@@ -225,6 +225,7 @@ impl Inner {
         // was thought to be then.
         self.log_signed_in(record.started_at);
         self.outlive_logout(record.started_at);
+        let said = self.vault.bulletin().read();
         self.vault.bulletin().post(&kept(&record));
         let expect = Expect::Anything { over: over.clone() };
         let stored = match self.vault.commit(self.guard(generation), expect, record.clone()).await {
@@ -233,7 +234,7 @@ impl Inner {
             )),
             stored => stored,
         };
-        self.tell_replaced(&stored, &record);
+        self.tell_replaced(&stored, &record, said);
         if !self.adopt_sign_in(generation, &record, verified, stored, over) {
             // A logout or another sign-in came between the write and here; its erase may have come before our write.
             self.revoke_dropped(&record).await;
@@ -247,16 +248,25 @@ impl Inner {
     }
 
     /// Another process may show the session whose place in the keychain `record` has taken, and is to know why it is over, even
-    /// if this one is gone by the time it looks.
+    /// if this one is gone by the time it looks. Of an entry that could not be read it is told what was `said` of it: whoever has
+    /// that session owes the server its end.
     pub(super) fn tell_replaced(
         self: &Arc<Self>,
         stored: &std::result::Result<Commit, StoreError>,
         record: &SessionRecord,
+        said: Option<String>,
     ) {
-        if let Ok(Commit::Written { replaced: Stored::Session(old) }) = stored
-            && old.sign_in != record.sign_in
-        {
-            self.tell_ended(&old.sign_in, EndReason::Replaced);
+        let Ok(Commit::Written { replaced }) = stored else { return };
+        match (replaced, said) {
+            (Stored::Session(old), _) if old.sign_in != record.sign_in => {
+                self.tell_ended(&old.sign_in, EndReason::Replaced);
+            }
+            (Stored::Unreadable(_), Some(line))
+                if sign_in_of(&line).is_some_and(|old| old != record.sign_in) =>
+            {
+                self.damaged.post(&line);
+            }
+            _ => {}
         }
     }
 
@@ -300,8 +310,11 @@ impl Inner {
                 replaced = Some(sign_in);
                 state.owe(revocation);
             }
-            if let Ok(Commit::Written { replaced: Stored::Session(old) }) = &stored {
-                state.owe(old.revocation());
+            if let Ok(Commit::Written { replaced }) = &stored {
+                state.doubt_is_gone(replaced);
+                if let Stored::Session(old) = replaced {
+                    state.owe(old.revocation());
+                }
             }
             state.is_there_again(&record.tokens.session_id);
             state.witness(verified.session.issued_at(), now);

@@ -289,9 +289,11 @@ impl State {
         self.storage_error = None;
         self.retries.persist.succeeded();
         if let Some(live) = self.live_mut() {
-            live.stored = true;
+            let was_stored = std::mem::replace(&mut live.stored, true);
             live.ever_stored = true;
             live.unsaved = None;
+            // What this has been written over may not have been read.
+            self.outbox_read &= was_stored;
         }
     }
 

@@ -238,7 +238,7 @@ impl Inner {
 
     /// Keeps the token that came with the answer if it is better than ours. Nothing is lost if it is not kept: unlike
     /// a refresh, this spends nothing.
-    async fn take_renewed(&self, generation: u64, old: &Arc<SessionRecord>, token: SessionToken) {
+    async fn take_renewed(self: &Arc<Self>, generation: u64, old: &Arc<SessionRecord>, token: SessionToken) {
         let claims = match self.verifier.verify(token.expose()) {
             Ok(claims) => claims,
             Err(Unverified::UnknownKey) => return,
@@ -278,7 +278,12 @@ impl Inner {
                 return;
             };
             match outcome {
-                Ok(_) => live.set_tokens(record, Some(claims)),
+                Ok(committed) => {
+                    live.set_tokens(record, Some(claims));
+                    if let Commit::Written { replaced } = committed {
+                        state.doubt_is_gone(&replaced);
+                    }
+                }
                 // What must not be lost is in the keychain. Counted on by ourselves, our tokens would pass for newer than
                 // those of another process that has refreshed meanwhile.
                 Err(error) => {
@@ -290,8 +295,9 @@ impl Inner {
                 }
             }
         });
-        if kept.is_err() {
-            tracing::debug!("the session ended while its token was being renewed");
+        match kept {
+            Ok(()) => self.read_outbox_later(),
+            Err(_) => tracing::debug!("the session ended while its token was being renewed"),
         }
     }
 }

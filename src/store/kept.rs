@@ -43,7 +43,8 @@ pub(crate) fn count_of(line: &str, record: &SessionRecord) -> Option<u64> {
 pub(crate) fn rotation_of(line: &str, sign_in: &SignInId) -> Option<u64> {
     let mut words = line.split(' ');
     let (named, count) = (words.next()?, words.next()?);
-    count.parse().ok().filter(|_| named == sign_in.as_str())
+    // Nobody counts so far: whoever did could not be counted beyond.
+    count.parse().ok().filter(|count| named == sign_in.as_str() && *count < u64::MAX / 2)
 }
 
 /// Whether `line` says that the sign-in of `record` has a newer refresh token: one that is neither the one of `record` nor

@@ -85,7 +85,7 @@ impl Expect {
             }
             // Another process may have refreshed since, and a renewed session token is no loss.
             (Self::Renewable { .. }, Stored::Unreadable(Unreadable::Corrupt)) => {
-                said.is_none_or(|line| count_of(line, record).is_some())
+                said.is_none_or(|line| count_of(line, record).is_some_and(|count| count < record.rotation))
             }
             // Our own entry, damaged by somebody else: what we hold is all there is. Or that of whoever has replaced us.
             (_, Stored::Unreadable(Unreadable::Corrupt)) => !said.is_some_and(|line| self.gives_way_to(line)),

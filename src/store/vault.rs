@@ -11,7 +11,7 @@ use super::{
     kept::{NOTHING_KEPT, is_later, kept, sign_in_of},
     lock::StoreLock,
     outbox::{self, Revocation},
-    record::{SessionRecord, SignInId, Unreadable},
+    record::{SessionRecord, Unreadable},
     step::{Commit, Ended, Erase, Expect, Loaded, Stored},
     worker::{StoreWorker, Urgency},
 };
@@ -80,7 +80,7 @@ impl Vault {
                 let said = bulletin.read();
                 if !expect.allows(&stored, &record, said.as_deref()) {
                     if let Stored::Session(there) = &stored {
-                        correct(&bulletin, &record.sign_in, there);
+                        correct(&bulletin, there, |line| sign_in_of(line).as_ref() == Some(&record.sign_in));
                     }
                     return Ok(Commit::Conflict(stored));
                 }
@@ -165,8 +165,8 @@ impl Vault {
                 }
                 match (&erase, stored?) {
                     (erase, Stored::Session(there)) if !erase.takes(&there) => {
-                        if let (Erase::SignIn(ours), Some(_)) = (erase, &lock) {
-                            correct(&bulletin, ours, &there);
+                        if lock.is_some() && !matches!(erase, Erase::Damaged) {
+                            correct(&bulletin, &there, |line| erase.takes_damaged(Some(line)));
                         }
                         return noted.map(|()| ended);
                     }
@@ -202,10 +202,8 @@ impl Vault {
         self.worker
             .run(Urgency::CanWait, move |store| {
                 let _lock = StoreLock::take(lock.as_deref())?;
-                if let (Stored::Session(there), Some(named)) =
-                    (read(store)?, bulletin.read().and_then(|line| sign_in_of(&line)))
-                {
-                    correct(&bulletin, &named, &there);
+                if let Stored::Session(there) = read(store)? {
+                    correct(&bulletin, &there, |_| true);
                 }
                 Ok(())
             })
@@ -284,10 +282,10 @@ impl Vault {
     }
 }
 
-/// The entry holds `there`: nobody is to go by a word that it holds `not`.
-fn correct(bulletin: &Bulletin, not: &SignInId, there: &SessionRecord) {
-    let named = bulletin.read().and_then(|line| sign_in_of(&line));
-    if there.sign_in != *not && named.as_ref() == Some(not) {
+/// The entry holds `there`: nobody is to go by a word that it holds another sign-in, if that `is_wrong`.
+fn correct(bulletin: &Bulletin, there: &SessionRecord, is_wrong: impl FnOnce(&str) -> bool) {
+    let Some(line) = bulletin.read() else { return };
+    if sign_in_of(&line).is_some_and(|named| named != there.sign_in) && is_wrong(&line) {
         bulletin.post(&kept(there));
     }
 }

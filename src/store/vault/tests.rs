@@ -4,7 +4,7 @@ use super::*;
 use crate::generation::Generation;
 use crate::store::{
     MemoryStore,
-    record::tests::sample,
+    record::{SignInId, tests::sample},
     worker::tests::{Gate, GatedStore, worker},
 };
 
@@ -156,7 +156,8 @@ async fn a4_what_is_damaged_of_whoever_has_replaced_us_is_not_written_over() {
         over: over.cloned(),
     };
     let tokens = crate::secret::Tokens { refresh_token: "h.next.r".into(), ..ours.tokens.clone() };
-    let refreshed = SessionRecord { tokens, ..sample() };
+    let refreshed = SessionRecord { tokens, rotation: rotation - 1, ..sample() };
+    let before = SessionRecord { rotation: rotation - 1, ..sample() };
     let rotated = Expect::Rotation { sign_in: sign_in.clone(), rotation };
     let renewed = Expect::Renewable { sign_in: sign_in.clone(), rotation };
     let older = Expect::Older { sign_in, rotation };
@@ -165,12 +166,13 @@ async fn a4_what_is_damaged_of_whoever_has_replaced_us_is_not_written_over() {
         (theirs(-1), renewed.clone(), false),
         (theirs(-1), older.clone(), false),
         (kept(&refreshed), renewed.clone(), false),
+        (kept(&ours), renewed.clone(), false),
         (theirs(1), late(None), false),
         (theirs(0), late(None), true),
         (theirs(1), late(Some(&name)), true),
         (theirs(1), Expect::Anything { over: None }, true),
         (kept(&ours), rotated.clone(), true),
-        (kept(&ours), renewed, true),
+        (kept(&before), renewed, true),
         (kept(&ours), older, true),
         (NOTHING_KEPT.to_owned(), rotated.clone(), true),
         ("what nobody has said".to_owned(), late(None), true),
@@ -206,6 +208,15 @@ async fn a4_of_an_entry_that_is_left_alone_is_said_what_it_is() {
         assert_eq!(outcome, Ok(Commit::Conflict(Stored::Session(Box::new(there.clone())))));
         assert_eq!(said.read(), Some(said_then));
     }
+    // Whatever began earlier than this is over.
+    let at = there.started_at.shifted(-1);
+    let earlier = kept(&SessionRecord { started_at: at, ..ended.clone() });
+    for (said_last, said_then) in [(earlier, kept(&there)), (third.clone(), third)] {
+        said.post(&said_last);
+        vault.end(Erase::NotAfter(at, None), None, None, |_| ()).await.unwrap();
+        assert_eq!(said.read(), Some(said_then));
+    }
+    let third = said.read().unwrap();
     vault.correct_bulletin().await.unwrap();
     assert_eq!(said.read(), Some(kept(&there)), "whoever it was has come to nothing");
     store.plant(Slot::Session, b"something else");
