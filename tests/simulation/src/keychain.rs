@@ -1,10 +1,11 @@
-//! The keychain of the device, shared by its processes: it fails, hangs, lies about having written, and is cut in the
-//! middle when its process dies.
+//! The keychain of the device, shared by its processes: it fails, hangs, lies about having written, and loses its process before
+//! or after any of its steps. None leaves half a value: those we know write whole ones, and bytes that rot are another fault.
 
 use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tauri_plugin_otpless::engine::{SessionRecord, SessionStore, Slot, StoreError};
@@ -49,27 +50,39 @@ impl Mood {
 }
 
 #[derive(Debug)]
-pub(crate) struct Moods(watch::Sender<Mood>);
+pub(crate) struct Moods {
+    now: watch::Sender<Mood>,
+    /// Since when it has been the present one, while the machine was awake.
+    since: Mutex<Duration>,
+}
 
 impl Default for Moods {
     fn default() -> Self {
-        Self(watch::channel(Mood::Well).0)
+        Self { now: watch::channel(Mood::Well).0, since: Mutex::default() }
     }
 }
 
 impl Moods {
     pub(crate) fn now(&self) -> Mood {
-        *self.0.borrow()
+        *self.now.borrow()
     }
 
-    pub(crate) fn set(&self, mood: Mood) {
-        self.0.send_replace(mood);
+    pub(crate) fn set(&self, mood: Mood, awake: Duration) {
+        if self.now.send_replace(mood) != mood {
+            *self.since.lock().unwrap_or_else(PoisonError::into_inner) = awake;
+        }
+    }
+
+    /// Since when the keychain has worked, if it does.
+    pub(crate) fn well_since(&self) -> Option<Duration> {
+        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.now() == Mood::Well).then_some(since)
     }
 
     /// Comes back when calls do.
     pub(crate) async fn answering(&self) {
         // The sender lives as long as `self`.
-        let _ = self.0.subscribe().wait_for(|mood| *mood != Mood::Hanging).await;
+        let _ = self.now.subscribe().wait_for(|mood| *mood != Mood::Hanging).await;
     }
 }
 

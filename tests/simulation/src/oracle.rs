@@ -45,6 +45,9 @@ const EXCHANGE_INTERVAL: Duration = Duration::from_secs(59);
 pub(crate) const DIED_BEFORE_WRITE: &str = "the server rotated and the process died before the write";
 pub(crate) const ANSWER_LOST: &str = "the server rotated and the network lost its answer";
 
+/// A keychain that has worked for so long, in a process that has run for so long, has been tried again.
+const STORED_BY_NOW: Duration = Duration::from_secs(60 * 60);
+
 /// Enough of a user's id to tell users apart.
 pub(crate) fn short(user: &str) -> &str {
     user.get(..9).unwrap_or(user)
@@ -83,7 +86,10 @@ struct Truth {
 struct Exchange {
     process: String,
     new_token: String,
-    delivered: bool,
+    /// When, while the machine was awake.
+    delivered: Option<Duration>,
+    /// Whether the network has lost the answer.
+    lost: bool,
     stored: bool,
     died: bool,
 }
@@ -94,8 +100,8 @@ struct Seen {
     alive: bool,
     shows: Option<String>,
     status: Option<SessionStatus>,
-    /// What it showed as over: must not come back.
-    over: HashSet<String>,
+    /// What it showed as over, and whether as damaged, which another process may have and write anew. The rest must not come back.
+    over: HashMap<String, bool>,
     time_known: bool,
     /// Whether the service has told it the time since the clock was last set.
     was_told_time: bool,
@@ -167,6 +173,9 @@ impl Oracle {
     }
 
     pub(crate) fn process_died(&mut self, process: &str, world: &World) {
+        if self.keeps_to_itself(process, world) {
+            self.violated(world, format!("{process} dies with tokens that the keychain would have taken"));
+        }
         if let Some(seen) = self.seen.get_mut(process) {
             seen.alive = false;
             seen.died = Some(world.awake());
@@ -175,6 +184,18 @@ impl Oracle {
         for exchange in self.truths.values_mut().flat_map(|truth| &mut truth.exchanges) {
             exchange.died |= exchange.process == process;
         }
+    }
+
+    /// Whether the only good tokens of a session are in the memory of `process`, although there was time to store them.
+    fn keeps_to_itself(&self, process: &str, world: &World) -> bool {
+        let long_ago = |at: Duration| at + STORED_BY_NOW <= world.awake();
+        let ran = self.seen.get(process).is_some_and(|seen| long_ago(seen.woke));
+        ran && world.moods.well_since().is_some_and(long_ago)
+            && self.truths.values().any(|truth| {
+                let open = !truth.ended && !truth.replaced && !truth.logout_called && !truth.verdict;
+                let last = truth.exchanges.last().filter(|last| last.process == process && !last.stored);
+                open && last.and_then(|last| last.delivered).is_some_and(long_ago)
+            })
     }
 
     pub(crate) fn woke(&mut self, process: &str, world: &World) {
@@ -300,7 +321,7 @@ impl Oracle {
                 truth.final_since.get_or_insert(world.awake());
             }
             if let Some(seen) = self.seen.get_mut(process) {
-                seen.over.insert(user.clone());
+                seen.over.insert(user.clone(), false);
             }
         }
     }
@@ -442,7 +463,8 @@ impl Oracle {
                 truth.exchanges.push(Exchange {
                     process: process.to_owned(),
                     new_token,
-                    delivered: false,
+                    delivered: None,
+                    lost: false,
                     stored: false,
                     died,
                 });
@@ -474,6 +496,12 @@ impl Oracle {
                 seen.asked_to_wait.insert(call.kind(), until);
             }
         }
+        if response.is_none() && call.refresh_token().is_some() {
+            let exchanges = self.truths.values_mut().flat_map(|truth| &mut truth.exchanges);
+            for exchange in exchanges.filter(|e| e.process == process && e.delivered.is_none()) {
+                exchange.lost = true;
+            }
+        }
         let Some(response) = response else { return };
         let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let text = |name: &str| body.get(name).and_then(Value::as_str);
@@ -488,7 +516,10 @@ impl Oracle {
         }
         if let Some(new_token) = text("refreshToken") {
             for exchange in truth.exchanges.iter_mut().filter(|e| e.process == process) {
-                exchange.delivered |= exchange.new_token == new_token;
+                if exchange.new_token == new_token {
+                    exchange.delivered.get_or_insert(world.awake());
+                    exchange.lost = false;
+                }
             }
         }
     }
@@ -600,8 +631,7 @@ impl Oracle {
                 None => wrong.push(format!("{process} shows a session that never began")),
                 Some(truth) => {
                     let started = seen.started;
-                    // What one process found damaged another may still have had, and stored again.
-                    let was_over = seen.over.contains(user) && !truth.damaged;
+                    let was_over = seen.over.get(user) == Some(&false);
                     if was_over || truth.final_since.is_some_and(|at| at < started) {
                         wrong.push(format!("{process} shows a session again that was over"));
                     }
@@ -614,7 +644,7 @@ impl Oracle {
             && let Some(user) = before.clone()
         {
             wrong.extend(self.justify(process, &user, session.end_reason, world).err());
-            self.ended(process, &user, world);
+            self.ended(process, &user, session.end_reason, world);
             if let Some(truth) = self.truths.get_mut(&user) {
                 truth.owed |= world.moods.now() == Mood::Well;
             }
@@ -623,7 +653,7 @@ impl Oracle {
             && user != next
         {
             wrong.extend(self.justify(process, user, Some(EndReason::Replaced), world).err());
-            self.ended(process, user, world);
+            self.ended(process, user, Some(EndReason::Replaced), world);
         }
         let by_deadline = matches!(session.end_reason, Some(EndReason::Inactive | EndReason::Lifetime));
         if before.is_none() && by_deadline && !knows_time {
@@ -656,13 +686,14 @@ impl Oracle {
         Ok(())
     }
 
-    fn ended(&mut self, process: &str, user: &str, world: &World) {
+    fn ended(&mut self, process: &str, user: &str, reason: Option<EndReason>, world: &World) {
         if let Some(truth) = self.truths.get_mut(user) {
             truth.ended = true;
             truth.final_since.get_or_insert(world.awake());
         }
         if let Some(seen) = self.seen.get_mut(process) {
-            seen.over.insert(user.to_owned());
+            let damaged = reason == Some(EndReason::StoreCorrupt);
+            seen.over.entry(user.to_owned()).and_modify(|known| *known &= damaged).or_insert(damaged);
         }
     }
 
@@ -693,14 +724,12 @@ impl Oracle {
         let age = now.saturating_since(truth.began) + CLOCK_SLACK;
         let state = world.service().session_state(&truth.session_id);
         *world.report().ends.entry(reason.map_or("none".to_owned(), |r| format!("{r:?}"))).or_default() += 1;
-        let lost =
-            (truth.exchanges.iter().rev()).find(|exchange| !exchange.stored).and_then(|exchange| {
-                match (exchange.delivered, exchange.died) {
-                    (_, true) => Some(DIED_BEFORE_WRITE),
-                    (false, false) => Some(ANSWER_LOST),
-                    (true, false) => None,
-                }
-            });
+        let lost = (truth.exchanges.iter().rev()).find(|exchange| !exchange.stored).and_then(|exchange| {
+            match exchange.delivered {
+                None if exchange.lost || !exchange.died => Some(ANSWER_LOST),
+                _ => exchange.died.then_some(DIED_BEFORE_WRITE),
+            }
+        });
         let holds = match reason {
             // What is shown may be why the one ended that had taken its place.
             _ if truth.replaced
@@ -712,7 +741,7 @@ impl Oracle {
             Some(EndReason::Logout) => truth.logout_called,
             // Which of two began later is told by clocks, and some begin together.
             Some(EndReason::Replaced) => {
-                truth.clock_moved || began.iter().any(|other| *other + CLOCK_SLACK >= truth.began)
+                began.iter().any(|other| truth.clock_moved || *other + CLOCK_SLACK >= truth.began)
             }
             Some(EndReason::Inactive) => {
                 clock_moved
@@ -777,7 +806,7 @@ impl Oracle {
             } else {
                 return Err(format!("{process} found nobody signed in, and nobody had signed out"));
             }
-            self.ended(process, &user, world);
+            self.ended(process, &user, reason, world);
         }
         Ok(())
     }

@@ -61,7 +61,7 @@ impl fmt::Display for Report {
         row(f, "session-months", self.months)?;
         row(f, "sign-ins", self.sign_ins)?;
         row(f, "process starts", self.starts)?;
-        row(f, "steps of the engine, each one checked", self.steps)?;
+        row(f, "steps of the engine, each publication judged", self.steps)?;
         row(f, "calls to the keychain", self.store_calls)?;
         row(f, "requests", self.requests)?;
         row(f, "refreshes the service has answered", self.exchanges)?;

@@ -445,7 +445,7 @@ impl Device {
         if mood != Mood::Well {
             *self.world.report().faults.entry(mood.name()).or_default() += 1;
         }
-        self.world.moods.set(mood);
+        self.world.moods.set(mood, self.world.awake());
     }
 
     async fn freeze(&mut self, slot: usize) {
