@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use otpless_local::Operation;
+use otpless_local::{Operation, Settings};
 use tauri_plugin_otpless::{EndReason, SessionStatus, engine::Policy};
 
 use crate::support::{Device, eventually};
@@ -78,6 +78,24 @@ async fn c9_a_new_session_is_not_over_for_inactivity_by_a_clock_that_was_put_rig
     assert_eq!(app.session().await.status, SessionStatus::Active);
     device.time_passes(31 * MINUTE);
     assert_eq!(app.session().await.end_reason, Some(EndReason::Inactive), "it counts from there");
+}
+
+/// C10: nobody looks, and the plugin finds out by itself, at most one tick after the machine is awake again, that its token has
+/// expired in the sleep.
+#[tokio::test(flavor = "multi_thread")]
+async fn c10_after_eight_hours_of_sleep_the_token_is_renewed_within_a_tick_by_itself() {
+    /// The longest that the plugin sleeps while somebody is signed in, and what an exchange may take.
+    const TICK: Duration = Duration::from_secs(60 + 15);
+
+    let device = Device::with(Settings { session_token_seconds: 3600, ..Settings::default() }).await;
+    let (app, _) = device.signed_in().await;
+    let until = app.current().expires_at;
+    let mut sessions = app.subscribe();
+    device.machine_sleeps(8 * 60 * MINUTE);
+    let renewed = tokio::time::timeout(TICK, sessions.wait_for(|session| session.expires_at > until));
+    let session = renewed.await.expect("in time").expect("it runs on").clone();
+    assert_eq!(session.status, SessionStatus::Active);
+    assert_eq!(device.control.count(Operation::Refresh), 1);
 }
 
 /// A clock that nobody can set tells a clock that was set from a sleep, either way and both at once.

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn refresh_comes_in_the_last_fifth_within_its_bounds() {
+    fn rule_5_refresh_comes_in_the_last_fifth_within_its_bounds() {
         assert_eq!(margin(24 * HOUR, 0), 5 * MINUTE, "the documented 24 h token: at most 5 minutes");
         assert_eq!(margin(10 * MINUTE, 0), 2 * MINUTE, "20 %");
         assert_eq!(margin(2 * MINUTE, 0), Duration::from_secs(30), "at least 30 s");
