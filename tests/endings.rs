@@ -84,12 +84,7 @@ async fn a_revocation_is_dropped_when_the_session_would_have_ended_anyway() {
 async fn c11_a_logout_beats_the_refresh_that_is_in_flight() {
     let device = Device::new().await;
     let (app, _) = device.signed_in().await;
-    let gate = device.control.pause(Operation::Refresh);
-    let refresh = tokio::spawn({
-        let manager = (*app).clone();
-        async move { manager.refresh().await }
-    });
-    gate.held(1).await;
+    let (gate, refresh) = app.refresh_held_up(&device.control).await;
     assert_eq!(app.logout().await.status, SessionStatus::SignedOut);
     gate.release();
     assert_eq!(refresh.await.unwrap().unwrap_err().kind(), ErrorKind::SessionChanged);

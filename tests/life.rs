@@ -229,12 +229,7 @@ async fn the_same_sign_in_brought_twice_is_one_session_and_revokes_nothing() {
 async fn c2_an_app_that_is_closed_during_a_refresh_waits_until_the_new_token_is_stored() {
     let device = Device::new().await;
     let (app, issued) = device.signed_in().await;
-    let gate = device.control.pause(Operation::Refresh);
-    let refresh = tokio::spawn({
-        let manager = (*app).clone();
-        async move { manager.refresh().await }
-    });
-    gate.held(1).await;
+    let (gate, refresh) = app.refresh_held_up(&device.control).await;
     refresh.abort();
     assert!(!app.settle(Duration::from_millis(50)).await, "the server has spent the old token");
     gate.release();

@@ -463,12 +463,7 @@ async fn c4_a_rotation_over_a_renewal_that_rots_is_taken_over() {
     let other = device.start();
     other.until_status(SessionStatus::Active).await;
     device.time_passes(MINUTE);
-    let gate = device.control.pause(Operation::Refresh);
-    let refresh = tokio::spawn({
-        let manager = (*one).clone();
-        async move { manager.refresh().await }
-    });
-    gate.held(1).await;
+    let (gate, refresh) = one.refresh_held_up(&device.control).await;
     let mut claims = device.control.claims(&issued.session_id).expect("the session is there");
     claims["exp"] = (claims["exp"].as_i64().expect("a time") + 600).into();
     let body = json!({ "sessionTokenJWT": device.control.mint(claims, Value::Null) });
@@ -490,12 +485,7 @@ async fn c4_a_rotation_over_a_renewal_that_rots_is_taken_over() {
 async fn c4_a_rotation_is_counted_beyond_whatever_was_said() {
     let device = Device::new().await;
     let (app, _) = device.signed_in().await;
-    let gate = device.control.pause(Operation::Refresh);
-    let refresh = tokio::spawn({
-        let manager = (*app).clone();
-        async move { manager.refresh().await }
-    });
-    gate.held(1).await;
+    let (gate, refresh) = app.refresh_held_up(&device.control).await;
     let file = device.lock_directory().join("otpless-store.txt");
     let line = std::fs::read_to_string(&file).expect("a line");
     std::fs::write(&file, line.replacen(" 0 ", " 5 ", 1)).expect("a file");

@@ -47,12 +47,7 @@ async fn d9_asking_again_and_again_does_not_drive_the_server() {
 async fn c2_a_refresh_whose_caller_went_away_is_stored_all_the_same() {
     let device = Device::new().await;
     let (app, issued) = device.signed_in().await;
-    let gate = device.control.pause(Operation::Refresh);
-    let caller = tokio::spawn({
-        let manager = (*app).clone();
-        async move { manager.refresh().await }
-    });
-    gate.held(1).await;
+    let (gate, caller) = app.refresh_held_up(&device.control).await;
     caller.abort();
     assert!(caller.await.unwrap_err().is_cancelled());
     gate.release();
@@ -138,12 +133,7 @@ async fn c11_a_logout_in_another_process_beats_our_refresh_in_flight() {
     let (first, _) = device.signed_in().await;
     let second = device.start();
     second.session().await;
-    let gate = device.control.pause(Operation::Refresh);
-    let refresh = tokio::spawn({
-        let manager = (*second).clone();
-        async move { manager.refresh().await }
-    });
-    gate.held(1).await;
+    let (gate, refresh) = second.refresh_held_up(&device.control).await;
     first.logout().await;
     gate.release();
     assert_eq!(refresh.await.unwrap().unwrap_err().kind(), ErrorKind::SessionChanged);

@@ -334,12 +334,7 @@ async fn b12_a_session_that_was_replaced_unread_is_revoked_when_the_damaged_entr
         } else {
             // It is found damaged only when it is written.
             device.store.plant(Slot::Session, &whole);
-            let gate = device.control.pause(Operation::Refresh);
-            let refresh = tokio::spawn({
-                let manager = (*other).clone();
-                async move { manager.refresh().await }
-            });
-            gate.held(1).await;
+            let (gate, refresh) = other.refresh_held_up(&device.control).await;
             device.store.plant(Slot::Session, b"rot");
             gate.release();
             refresh.await.expect("no panic").expect("the exchange is made");
@@ -407,12 +402,7 @@ async fn a4_a_refresh_does_not_write_over_what_rots_after_another_sign_in() {
     let (owner, before) = device.signed_in().await;
     let other = device.start();
     other.until_status(SessionStatus::Active).await;
-    let gate = device.control.pause(Operation::Refresh);
-    let refresh = tokio::spawn({
-        let manager = (*owner).clone();
-        async move { manager.refresh().await }
-    });
-    gate.held(1).await;
+    let (gate, refresh) = owner.refresh_held_up(&device.control).await;
     let now = device.control.sign_in(SignIn { phone: Some("4915112345678".into()), ..SignIn::default() });
     other.start_session(now.web()).await.expect("the sign-in is accepted");
     device.store.plant(Slot::Session, b"rot");

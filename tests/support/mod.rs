@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use otpless_local::{Control, Issued, OtplessLocal, Settings, SignIn};
+use otpless_local::{Control, Issued, Operation, OtplessLocal, Settings, SignIn};
 use otpless_relay::Relay;
 use tauri_plugin_otpless::{
     Attach, Session, SessionStatus, Timestamp,
@@ -20,6 +20,7 @@ use tauri_plugin_otpless::{
     },
 };
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 use url::Url;
 
 mod backend;
@@ -324,6 +325,18 @@ impl App {
     /// The process is killed: nothing of it runs when this returns, but for a call to the keychain that had begun.
     pub(crate) async fn kill(self) {
         self.process.killed().shutdown().await;
+    }
+
+    /// A refresh whose answer is on its way until the gate is opened: the server has done its part.
+    pub(crate) async fn refresh_held_up(
+        &self,
+        control: &Control,
+    ) -> (otpless_local::Gate, JoinHandle<tauri_plugin_otpless::Result<Session>>) {
+        let gate = control.pause(Operation::Refresh);
+        let manager = self.manager.clone();
+        let refresh = tokio::spawn(async move { manager.refresh().await });
+        gate.held(1).await;
+        (gate, refresh)
     }
 
     pub(crate) async fn until(&self, what: &str, wanted: impl FnMut(&Session) -> bool) -> Session {
