@@ -291,8 +291,12 @@ async fn b12_a_session_that_was_replaced_unread_is_revoked_after_the_next_sign_i
     let last = rotten.device.issue();
     rotten.owner.start_session(last.web()).await.expect("the sign-in is accepted");
     revoked(&rotten.device, &rotten.before).await;
-    rotten.other.look();
-    revoked(&rotten.device, &rotten.now).await;
+    let Replaced { device, other, now, .. } = &rotten;
+    eventually("the server to be told of that, too", || {
+        other.look();
+        device.control.session_state(&now.session_id).is_none()
+    })
+    .await;
     assert_eq!(rotten.device.control.session_state(&last.session_id), Some(SessionState::Active));
 }
 
