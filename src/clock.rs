@@ -81,6 +81,95 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     }
 }
 
+/// Two clocks that are read within this are read at once: a fifth of what counts as a jump, a thousand times what it takes.
+const ONE_MOMENT: Duration = Duration::from_secs(1);
+/// A machine that stops a process for a second between any two reads, so many times in a row, has other troubles.
+const READS: u32 = 8;
+
+/// The present, by all clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) wall: Timestamp,
+    pub(crate) monotonic: Duration,
+    /// The clock that goes on in a sleep and that nobody can set, if the machine has one.
+    pub(crate) unset: Option<Duration>,
+}
+
+impl Now {
+    /// All clocks at one moment. A process that is stopped between reading the one and the other would take the pause for
+    /// a clock that was set; so it reads again until there was none, or for [`READS`] times.
+    pub(crate) fn read(clock: &dyn Clock) -> Self {
+        let mut before = clock.monotonic();
+        let mut reads = 1;
+        loop {
+            let now = Self { wall: clock.now(), unset: clock.unset(), monotonic: clock.monotonic() };
+            if now.monotonic.saturating_sub(before) < ONE_MOMENT || reads == READS {
+                return now;
+            }
+            before = now.monotonic;
+            reads += 1;
+        }
+    }
+
+    /// How far the wall clock went ahead of the monotonic one since `before`, in milliseconds; negative if it was set
+    /// back.
+    pub(crate) fn apart_from(self, before: Self) -> i64 {
+        let wall = self.wall.0.saturating_sub(before.wall.0);
+        let monotonic = self.monotonic.saturating_sub(before.monotonic).as_millis();
+        wall.saturating_sub(i64::try_from(monotonic).unwrap_or(i64::MAX))
+    }
+
+    /// How long the machine slept since `before`, if the monotonic clock stood still meanwhile and another says so.
+    pub(crate) fn slept_since(self, before: Self) -> Option<Duration> {
+        let passed = self.unset?.saturating_sub(before.unset?);
+        let slept = passed.saturating_sub(self.monotonic.saturating_sub(before.monotonic));
+        // The clocks are not read at the same instant.
+        (slept >= ONE_MOMENT).then_some(slept)
+    }
+
+    /// How far the wall clock was set ahead since `before`, in milliseconds; negative if it was set back. `None` if no clock
+    /// tells that from a sleep.
+    pub(crate) fn set_since(self, before: Self) -> Option<i64> {
+        let passed = self.unset?.saturating_sub(before.unset?);
+        let wall = self.wall.0.saturating_sub(before.wall.0);
+        Some(wall.saturating_sub(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// A `Date` is taken for the present only if it is looked at within this of the question that it came with.
+const DATE_IS_FRESH: Duration = Duration::from_secs(5);
+
+/// What a server said of the time, and when it was asked.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerDate {
+    says: Timestamp,
+    asked: Now,
+}
+
+impl ServerDate {
+    /// The `Date` of an answer to what was `asked` then.
+    pub(crate) fn heard(date: Option<Timestamp>, asked: Now) -> Option<Self> {
+        date.map(|says| Self { says, asked })
+    }
+
+    /// What it said, if that still tells what time it is. An answer that took long to get here, or stood in a cache, or in a process
+    /// that was stopped, or in a machine that slept, says little about `now`: none of the clocks may have gone on by much.
+    pub(crate) fn at(self, now: Now) -> Option<Timestamp> {
+        let passed = |then: Duration, since: Duration| since.checked_sub(then);
+        let by_wall =
+            u64::try_from(now.wall.0.saturating_sub(self.asked.wall.0)).ok().map(Duration::from_millis);
+        let by_monotonic = passed(self.asked.monotonic, now.monotonic);
+        let by_unset = match (self.asked.unset, now.unset) {
+            (Some(then), Some(since)) => passed(then, since),
+            _ => Some(Duration::ZERO),
+        };
+        let is_fresh = [by_wall, by_monotonic, by_unset]
+            .into_iter()
+            .all(|passed| passed.is_some_and(|passed| passed < DATE_IS_FRESH));
+        is_fresh.then_some(self.says)
+    }
+}
+
 /// The machine's own clock.
 #[derive(Debug)]
 pub struct SystemClock {
@@ -176,6 +265,8 @@ mod platform {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     #[cfg(target_os = "linux")]
@@ -210,5 +301,46 @@ mod tests {
             Duration::from_millis(i64::MAX as u64)
         );
         assert_eq!(Timestamp(5).saturating_since(Timestamp(9)), Duration::ZERO);
+    }
+
+    #[test]
+    fn c10_a_process_stopped_between_two_clocks_takes_the_pause_for_no_jump() {
+        /// Stopped right after it has read the wall clock for the first time.
+        #[derive(Debug, Default)]
+        struct Stopped(AtomicU64);
+        impl Clock for Stopped {
+            fn now(&self) -> Timestamp {
+                let reads = self.0.fetch_add(1, Ordering::SeqCst);
+                if reads == 0 { Timestamp(0) } else { Timestamp(0) + Duration::from_secs(3600) }
+            }
+            fn monotonic(&self) -> Duration {
+                if self.0.load(Ordering::SeqCst) == 0 { Duration::ZERO } else { Duration::from_secs(3600) }
+            }
+        }
+        let start = Now { wall: Timestamp(0), monotonic: Duration::ZERO, unset: None };
+        assert_eq!(Now::read(&Stopped::default()).apart_from(start), 0);
+    }
+
+    #[test]
+    fn c9_a_date_is_the_present_only_while_no_clock_has_gone_on() {
+        let at = |wall: i64, monotonic, unset| Now {
+            wall: Timestamp(1_000_000 + wall),
+            monotonic: Duration::from_millis(monotonic),
+            unset: Some(Duration::from_millis(unset)),
+        };
+        let heard = ServerDate::heard(Some(Timestamp(7)), at(0, 0, 0)).expect("a date");
+        assert_eq!(heard.at(at(4_999, 4_999, 4_999)), Some(Timestamp(7)));
+        for (what, now) in [
+            ("a slow answer, or a process that was stopped", at(5_000, 5_000, 5_000)),
+            ("a sleep that the monotonic clock does not know", at(3_600_000, 10, 3_600_000)),
+            ("a sleep under a clock that was set back", at(10, 10, 3_600_000)),
+            ("a clock that was set ahead", at(3_600_000, 10, 10)),
+            ("a clock that was set back", at(-1, 10, 10)),
+        ] {
+            assert_eq!(heard.at(now), None, "{what}");
+        }
+        let without = |now: Now| Now { unset: None, ..now };
+        let heard = ServerDate::heard(Some(Timestamp(7)), without(at(0, 0, 0))).expect("a date");
+        assert_eq!(heard.at(without(at(10, 10, 10))), Some(Timestamp(7)), "a machine without such a clock");
     }
 }

@@ -191,6 +191,31 @@ async fn b9_a_refresh_that_brings_somebody_elses_tokens_is_refused_and_the_sessi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn c5_a_refresh_that_brings_tokens_that_have_expired_is_refused_and_the_session_kept() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    let claims = device.control.claims(&issued.session_id).expect("a session");
+    let expired = |id: &str| {
+        let day = 24 * 3600;
+        let mut claims = claims.clone();
+        claims["jti"] = id.into();
+        for moment in ["iat", "exp"] {
+            claims[moment] = (claims[moment].as_i64().expect("seconds") - 2 * day).into();
+        }
+        device.control.mint(claims, Value::Null)
+    };
+    let body = json!({
+        "sessionToken": issued.session_id,
+        "sessionTokenJWT": expired("one"),
+        "refreshToken": expired("two"),
+    });
+    device.control.fault(Operation::Refresh, Fault::Status(200, body.to_string()), 1);
+    assert_eq!(app.refresh().await.unwrap_err().kind(), ErrorKind::InvalidToken);
+    assert_eq!(device.stored().unwrap().tokens.refresh_token.expose(), issued.refresh_token);
+    assert_eq!(app.session().await.user_id, Some(issued.user_id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn b8_a_refresh_that_swaps_the_two_tokens_is_refused() {
     let device = Device::new().await;
     let (app, issued) = device.signed_in().await;

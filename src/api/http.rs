@@ -5,7 +5,7 @@ use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr},
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 
 use reqwest::{
@@ -31,9 +31,6 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Largest answer read from the session API: four tokens of the longest accepted kind and their JSON.
 pub(crate) const MAX_ANSWER_BYTES: usize = 72 * 1024;
-
-/// A `Date` is taken for the present only if the answer came within this.
-const DATE_IS_FRESH: Duration = Duration::from_secs(5);
 
 /// A `Retry-After` beyond this is taken as this: a server's typo must not lock a user out for a year.
 pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -93,16 +90,10 @@ impl HttpClient {
             // `Bytes` from an owner, so that the buffer is wiped when the last part of the stack lets go of it.
             request = request.body(reqwest::Body::from(bytes_of(body)));
         }
-        let (asked, asked_at) = (Instant::now(), SystemTime::now());
         let mut response = request.send().await.map_err(transport_error)?;
         let status = response.status();
-        // A date that took long to get here, or stood in a cache, says little about now.
-        // The monotonic clock alone does not tell: it stands still while the machine sleeps.
-        let took = asked_at.elapsed().map_or(Duration::MAX, |by_wall| by_wall.max(asked.elapsed()));
-        let said = server_date(response.headers());
-        // Both stand in one answer: how old it is does not matter between them.
-        let retry_after = retry_after(response.headers(), said);
-        let date = said.filter(|_| took < DATE_IS_FRESH);
+        let date = server_date(response.headers());
+        let retry_after = retry_after(response.headers(), date);
         let mut body = Zeroizing::new(Vec::with_capacity(limit.min(4096)));
         while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
             if body.len() + chunk.len() > limit {

@@ -24,7 +24,7 @@ use crate::{
         http::MAX_ANONYMOUS_RETRY_AFTER,
         transport::{Request, Response, Transport},
     },
-    clock::{Clock, Timestamp},
+    clock::{Clock, Now, ServerDate, Timestamp},
     error::{Error, ErrorKind, Result},
     runtime::Runtime,
     single_flight::SingleFlight,
@@ -176,6 +176,7 @@ impl Inner {
         if let Some(left) = self.held_for() {
             return Ok(Fetched { held_for: Some(left), ..Fetched::default() });
         }
+        let asked = Now::read(&*self.clock);
         let outcome = self.ask().await;
         let now = steady(&*self.clock);
         let mut keys = self.lock();
@@ -192,7 +193,11 @@ impl Inner {
                 drop(keys);
                 let url = self.source.url().as_str();
                 self.log.put(LOG_KEY, json!({ "url": url, "fetchedAt": fetched_at, "keys": saved }));
-                Ok(Fetched { fetched: true, server_date, held_for: None })
+                Ok(Fetched {
+                    fetched: true,
+                    server_date: ServerDate::heard(server_date, asked),
+                    held_for: None,
+                })
             }
             Err(error) => {
                 // A wait that the server asked for holds everyone (requirement C6).

@@ -20,7 +20,7 @@ pub use jwks::JwksVerifier;
 pub(crate) use jws::MAX_TOKEN_BYTES;
 pub use verify::{Claims, Expected};
 
-use crate::{BoxFuture, clock::Timestamp, error::Error};
+use crate::{BoxFuture, clock::ServerDate, error::Error};
 
 /// Checks tokens. The real one is [`JwksVerifier`].
 pub trait TokenVerifier: fmt::Debug + Send + Sync + 'static {
@@ -57,7 +57,7 @@ pub struct Fetched {
     /// Whether a request was made; not within the cooldown of the one before.
     pub fetched: bool,
     /// The server's `Date`, from which clock skew is learned. `None` if no request was made or it had none.
-    pub server_date: Option<Timestamp>,
+    pub server_date: Option<ServerDate>,
     /// If no request was made: how long the next one has to wait.
     pub held_for: Option<Duration>,
 }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     api::{ApiError, SessionDetails, Verdict},
+    clock::ServerDate,
     error::{Error, ErrorKind, Result},
     secret::Tokens,
     store::record::SessionRecord,
@@ -88,10 +89,11 @@ impl Inner {
             ));
         };
         self.may_call(Purpose::Question)?;
+        let asked = self.now();
         let answer = question.await;
         let wait = answer.outcome.as_ref().err().and_then(ApiError::retry_after);
         self.update_quietly(|state, now| {
-            state.learn_server_time(answer.server_date, now);
+            state.learn_server_time(ServerDate::heard(answer.server_date, asked), now);
             state.retries.details.asked_to_wait(wait, now);
         });
         match answer.outcome {

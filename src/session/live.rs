@@ -2,14 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    details::LastDetails,
-    lock::RefreshLock,
-    manager::MIN_EXCHANGE_INTERVAL,
-    schedule::{self, Now},
-};
+use super::{details::LastDetails, lock::RefreshLock, manager::MIN_EXCHANGE_INTERVAL, schedule};
 use crate::{
-    clock::Timestamp,
+    clock::{Now, Timestamp},
     jwt::Claims,
     secret::RefreshToken,
     store::{

@@ -19,14 +19,14 @@ use super::{
     budget::Purpose,
     live::Live,
     presence::Presence,
-    schedule::{self, Now, Plan},
+    schedule::{self, Plan},
     snapshot::{Diagnostics, EndReason, Session, SessionStatus, Storage},
     state::{Phase, Revoke, State},
 };
 use crate::{
     activity_log::ActivityLog,
     api::{SessionApi, SessionDetails},
-    clock::Clock,
+    clock::{Clock, Now},
     error::{Error, ErrorKind, Result},
     fetch::Attach,
     generation::{Generation, GenerationGuard},

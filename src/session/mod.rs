@@ -11,7 +11,7 @@
 //!    machine that slept through its timers is right the moment anyone asks. `budget` bounds what may be asked of the
 //!    server whatever goes wrong; `verify` and `details` are the questions, `credential` is what calls to the app's own
 //!    backend carry.
-//! 4. **Refresh** (`refresh`, `adopt`, `lock`). One exchange at a time, in this process and among its peers, detached from
+//! 4. **Refresh** (`refresh`, `rotated`, `adopt`, `lock`). One exchange at a time, in this process and among its peers, detached from
 //!    whoever asked, stored before it is used.
 //! 5. **The end** (`revocation`). By the user, a deadline or the server's verdict (7414, 7415), and nothing else.
 //!    A new generation begins, so nothing under way can bring the old session back; the keychain is erased; the
@@ -41,6 +41,7 @@ mod remembered;
 mod restore;
 mod retry;
 mod revocation;
+mod rotated;
 mod said;
 pub(crate) mod schedule;
 mod server_time;

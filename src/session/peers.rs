@@ -10,13 +10,13 @@ use super::{
     live::Live,
     lock,
     manager::Inner,
-    schedule::{Job, Now},
+    schedule::Job,
     snapshot::EndReason,
     state::{Phase, Revoke, State},
     under_way::Running,
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Now, Timestamp},
     store::{
         kept::{NOTHING_KEPT, has_newer_token, kept, sign_in_of},
         record::{SessionRecord, SignInId},

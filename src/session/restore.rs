@@ -7,11 +7,12 @@ use super::{
     live::Live,
     manager::Inner,
     remembered::Remembered,
-    schedule::{Now, Pace},
+    schedule::Pace,
     snapshot::{EndReason, Storage},
     state::{PendingErase, Phase, Revoke, State},
 };
 use crate::{
+    clock::Now,
     jwt::{Claims, Unverified},
     store::{
         StoreError,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::schedule::{self, Job, Now, Pace};
-use crate::error::Error;
+use super::schedule::{self, Job, Pace};
+use crate::{clock::Now, error::Error};
 
 /// A caller who asks is not held longer than this by back-off alone; `Retry-After` holds everyone.
 const CALLER_WAIT: Duration = Duration::from_secs(60);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::{ApiError, Verdict},
-    clock::Timestamp,
+    clock::{ServerDate, Timestamp},
     error::Error,
     secret::SessionId,
     store::{
@@ -317,8 +317,11 @@ impl Inner {
                 });
                 return;
             }
+            let asked = self.now();
             let answer = self.api.revoke(&revocation.session_id).await;
-            self.update(|state, now| state.learn_server_time(answer.server_date, now));
+            self.update(|state, now| {
+                state.learn_server_time(ServerDate::heard(answer.server_date, asked), now)
+            });
             let now = self.read(|state, now| state.surely_now(now));
             let asked_to_wait = answer.outcome.as_ref().err().and_then(ApiError::retry_after);
             match answer.outcome {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::{Now, Timestamp},
     session::snapshot::EndReason,
     store::StoreError,
 };
@@ -34,11 +34,6 @@ pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// The background task never sleeps longer: timers stand still while a machine sleeps (requirement C10).
 pub(crate) const MAX_SLEEP: Duration = Duration::from_secs(60);
-
-/// Two clocks that are read within this are read at once: a fifth of what counts as a jump, a thousand times what it takes.
-const ONE_MOMENT: Duration = Duration::from_secs(1);
-/// A machine that stops a process for a second between any two reads, so many times in a row, has other troubles.
-const READS: u32 = 8;
 
 /// How patient a retry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,56 +126,6 @@ pub(crate) enum When {
     Both(Timestamp, Duration),
 }
 
-/// The present, by all clocks.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Now {
-    pub(crate) wall: Timestamp,
-    pub(crate) monotonic: Duration,
-    /// The clock that goes on in a sleep and that nobody can set, if the machine has one.
-    pub(crate) unset: Option<Duration>,
-}
-
-impl Now {
-    /// All clocks at one moment. A process that is stopped between reading the one and the other would take the pause for
-    /// a clock that was set; so it reads again until there was none, or for [`READS`] times.
-    pub(crate) fn read(clock: &dyn Clock) -> Self {
-        let mut before = clock.monotonic();
-        let mut reads = 1;
-        loop {
-            let now = Self { wall: clock.now(), unset: clock.unset(), monotonic: clock.monotonic() };
-            if now.monotonic.saturating_sub(before) < ONE_MOMENT || reads == READS {
-                return now;
-            }
-            before = now.monotonic;
-            reads += 1;
-        }
-    }
-
-    /// How far the wall clock went ahead of the monotonic one since `before`, in milliseconds; negative if it was set
-    /// back.
-    pub(crate) fn apart_from(self, before: Self) -> i64 {
-        let wall = self.wall.0.saturating_sub(before.wall.0);
-        let monotonic = self.monotonic.saturating_sub(before.monotonic).as_millis();
-        wall.saturating_sub(i64::try_from(monotonic).unwrap_or(i64::MAX))
-    }
-
-    /// How long the machine slept since `before`, if the monotonic clock stood still meanwhile and another says so.
-    pub(crate) fn slept_since(self, before: Self) -> Option<Duration> {
-        let passed = self.unset?.saturating_sub(before.unset?);
-        let slept = passed.saturating_sub(self.monotonic.saturating_sub(before.monotonic));
-        // The clocks are not read at the same instant.
-        (slept >= ONE_MOMENT).then_some(slept)
-    }
-
-    /// How far the wall clock was set ahead since `before`, in milliseconds; negative if it was set back. `None` if no clock
-    /// tells that from a sleep.
-    pub(crate) fn set_since(self, before: Self) -> Option<i64> {
-        let passed = self.unset?.saturating_sub(before.unset?);
-        let wall = self.wall.0.saturating_sub(before.wall.0);
-        Some(wall.saturating_sub(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX)))
-    }
-}
-
 impl When {
     /// Time left until it is due; zero if it is.
     fn left(self, now: Now) -> Duration {
@@ -218,8 +163,6 @@ pub(crate) fn plan(upcoming: impl IntoIterator<Item = (When, Duty)>, now: Now) -
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -266,24 +209,6 @@ mod tests {
             Duration::from_secs(90),
             "but nobody is asked to unlock it so often"
         );
-    }
-
-    #[test]
-    fn c10_a_process_stopped_between_two_clocks_takes_the_pause_for_no_jump() {
-        /// Stopped right after it has read the wall clock for the first time.
-        #[derive(Debug, Default)]
-        struct Stopped(AtomicU64);
-        impl Clock for Stopped {
-            fn now(&self) -> Timestamp {
-                let reads = self.0.fetch_add(1, Ordering::SeqCst);
-                if reads == 0 { Timestamp(0) } else { Timestamp(0) + HOUR }
-            }
-            fn monotonic(&self) -> Duration {
-                if self.0.load(Ordering::SeqCst) == 0 { Duration::ZERO } else { HOUR }
-            }
-        }
-        let start = Now { wall: Timestamp(0), monotonic: Duration::ZERO, unset: None };
-        assert_eq!(Now::read(&Stopped::default()).apart_from(start), 0);
     }
 
     #[test]

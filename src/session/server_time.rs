@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use super::{
-    schedule::Now,
-    state::{PendingErase, State},
+use super::state::{PendingErase, State};
+use crate::{
+    clock::{Now, ServerDate, Timestamp},
+    store::step::Erase,
 };
-use crate::{clock::Timestamp, store::step::Erase};
 
 /// A server's clock that differs by less from what is known of it is taken to agree: `Date` has whole seconds and the
 /// network takes time.
@@ -95,8 +95,8 @@ impl State {
         }
     }
 
-    pub(crate) fn learn_server_time(&mut self, date: Option<Timestamp>, now: Now) {
-        let Some(date) = date else { return };
+    pub(crate) fn learn_server_time(&mut self, date: Option<ServerDate>, now: Now) {
+        let Some(date) = date.and_then(|date| date.at(now)) else { return };
         let skew = date.0.saturating_sub(now.wall.0);
         self.skew_known = true;
         if is_no_skew(skew) {
@@ -157,7 +157,7 @@ mod tests {
             (hour, false),
             "the clock was set since: it moves along"
         );
-        state.learn_server_time(Some(Timestamp(-hour)), at(0));
+        state.learn_server_time(ServerDate::heard(Some(Timestamp(-hour)), at(0)), at(0));
         state.take_over_time(hour, Duration::from_secs(8), 0, at(0));
         assert_eq!(
             (state.skew_ms, state.skew_known),
@@ -178,7 +178,8 @@ mod tests {
                         state.notice_clock(at(later));
                         state.witness(Some(Timestamp(wall)), at(later));
                         state.not_before(Timestamp(wall), at(later));
-                        state.learn_server_time(Some(Timestamp(later)), at(wall));
+                        state
+                            .learn_server_time(ServerDate::heard(Some(Timestamp(later)), at(wall)), at(wall));
                     }
                 }
             }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::{manager::Inner, schedule::Now, server_time::agree};
-use crate::clock::Timestamp;
+use super::{manager::Inner, server_time::agree};
+use crate::clock::{Now, Timestamp};
 
 /// What somebody has learned, and what the machine's clocks showed then.
 #[derive(Clone, Copy, Debug)]

@@ -14,11 +14,11 @@ use super::{
     peers::Heard,
     retry::{Retries, Retry},
     said::Said,
-    schedule::{Job, Now, Pace},
+    schedule::{Job, Pace},
     snapshot::{Counters, EndReason, Exchange, Session, SessionStatus, Storage, UserClaims},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Now, Timestamp},
     digest::sha256,
     error::{Error, ErrorKind, Result},
     secret::SessionId,

@@ -8,12 +8,15 @@ use std::{sync::Arc, time::Duration};
 use super::{
     SessionManager,
     manager::Inner,
-    schedule::{Duty, Job, Now, Pace},
+    schedule::{Duty, Job, Pace},
     under_way::Running,
 };
-use crate::session::{
-    snapshot::{EndReason, Exchange},
-    state::Revoke,
+use crate::{
+    clock::Now,
+    session::{
+        snapshot::{EndReason, Exchange},
+        state::Revoke,
+    },
 };
 
 /// Wall and monotonic time that drift apart by more than this in one sleep mean suspend or a changed clock.

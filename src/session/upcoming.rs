@@ -4,11 +4,11 @@ use super::{
     activity::Policy,
     live::Live,
     retry::Retry,
-    schedule::{Duty, HEARTBEAT_INTERVAL, Job, Now, When},
+    schedule::{Duty, HEARTBEAT_INTERVAL, Job, When},
     snapshot::EndReason,
     state::{Phase, State},
 };
-use crate::clock::Timestamp;
+use crate::clock::{Now, Timestamp};
 
 impl State {
     /// When what becomes due. The order is the order in which things due together are done: deadlines first.

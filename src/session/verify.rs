@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::{ApiError, Credentials, Verdict},
-    clock::Timestamp,
+    clock::{ServerDate, Timestamp},
     error::{Error, ErrorKind, Result},
     jwt::{Claims, Unverified, verify::LEEWAY},
     secret::SessionToken,
@@ -170,6 +170,7 @@ impl Inner {
             let wait = error.retry_after();
             return (Err(error), wait);
         }
+        let asked = self.now();
         let answer = self
             .api
             .authenticate(Credentials {
@@ -180,7 +181,7 @@ impl Inner {
             .await;
         self.update_quietly(|state, now| {
             state.counters.heartbeats += 1;
-            state.learn_server_time(answer.server_date, now);
+            state.learn_server_time(ServerDate::heard(answer.server_date, asked), now);
         });
         let wait = answer.outcome.as_ref().err().and_then(ApiError::retry_after);
         let outcome = match answer.outcome {
