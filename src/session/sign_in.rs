@@ -38,12 +38,12 @@ impl SessionManager {
     /// verified now. Nothing has been stored then, and a session that existed is untouched. `SessionChanged` if a
     /// logout or another sign-in came first.
     pub async fn start_session(&self, result: Value) -> Result<Session> {
+        // What the user does from here on counts: a logout wins, here or in another process.
+        let before = (self.0.read(|state, _| state.user_actions), self.0.signed_out.read());
         self.0.wait_for_restore().await;
         let sign_in = SignIn::from_json(result)?;
         let flight = self.0.claim(&sign_in.tokens.session_id);
         let inner = self.0.clone();
-        // What the user does meanwhile counts: a logout wins, here or in another process.
-        let before = (self.0.read(|state, _| state.user_actions), self.0.signed_out.read());
         // Detached: the caller may go away, the session is stored all the same (requirement C2).
         let started = flight.run(&*self.0.runtime, || inner.begin(before, sign_in));
         started.await.unwrap_or_else(|_| Err(lost()))?;
