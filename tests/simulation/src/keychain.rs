@@ -1,5 +1,5 @@
-//! The keychain of the device, shared by its processes: it fails, hangs, lies about having written, and loses its process before
-//! or after any of its steps. None leaves half a value: those we know write whole ones, and bytes that rot are another fault.
+//! The keychain of the device, shared by its processes: it fails, hangs, lies about what it has done, and loses its process
+//! before, in the midst of or after any of its steps.
 
 use std::{
     collections::HashMap,
@@ -33,6 +33,8 @@ pub(crate) enum Mood {
     Forgetful,
     /// Each call fails or not.
     Flaky,
+    /// Writes and erases are done, and nobody hears that they are.
+    Mute,
 }
 
 impl Mood {
@@ -45,6 +47,7 @@ impl Mood {
             Self::Full => "keychain refusing writes",
             Self::Forgetful => "keychain forgetting writes",
             Self::Flaky => "keychain flaky",
+            Self::Mute => "keychain mute after its work",
         }
     }
 }
@@ -86,6 +89,15 @@ impl Moods {
     }
 }
 
+/// What becomes of stored bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Damage {
+    /// One bit is turned over, in the byte with this number.
+    Bit(usize),
+    /// Nothing is left beyond this byte; of nothing, not even the first.
+    Cut(usize),
+}
+
 type Values = HashMap<Slot, Zeroizing<Vec<u8>>>;
 
 /// What the device's keychain holds.
@@ -103,11 +115,14 @@ impl Keychain {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Turns over one bit of what `slot` holds. Says whether there was something.
-    pub(crate) fn damage(&self, slot: Slot, at: usize) -> bool {
+    /// Spoils what `slot` holds. Says whether there was something.
+    pub(crate) fn damage(&self, slot: Slot, how: Damage) -> bool {
         self.values().get_mut(&slot).is_some_and(|value| {
-            let length = value.len();
-            value[at % length] ^= 1;
+            let length = value.len().max(1);
+            match how {
+                Damage::Bit(at) => value.get_mut(at % length).into_iter().for_each(|byte| *byte ^= 1),
+                Damage::Cut(at) => value.truncate(at % length),
+            }
             true
         })
     }
@@ -153,6 +168,26 @@ impl Reached {
             _ => Ok(()),
         }
     }
+
+    /// What a call answers that has done its work.
+    fn done(&self) -> Result<(), StoreError> {
+        match self.world.moods.now() {
+            Mood::Mute => Err(StoreError::Unavailable("it did not answer")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Its process dies while it writes: where bytes can be damaged at all, that may leave a part of them.
+    fn tear(&self, slot: Slot, value: &[u8]) {
+        if self.process.is_alive() || !self.world.scenario.damage || self.world.percent(50) {
+            return;
+        }
+        let part = self.world.draw(|rng| rng.usize(..value.len().max(1)));
+        self.keychain.values().insert(slot, Zeroizing::new(value[..part].to_vec()));
+        self.world.oracle().damaged(slot);
+        *self.world.report().faults.entry("a write torn").or_default() += 1;
+        self.world.tell(|| format!("{} tore {slot:?} after {part} bytes", self.process.name()));
+    }
 }
 
 impl SessionStore for Reached {
@@ -166,8 +201,15 @@ impl SessionStore for Reached {
     fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
         self.begin()?;
         self.process.step("before a write");
+        self.tear(slot, value);
         self.begin()?;
-        if self.world.sabotage == Some(Sabotage::NeverStores) {
+        let record = SessionRecord::from_bytes(value).ok();
+        let is_taken = match self.world.sabotage {
+            Some(Sabotage::NeverStores) => false,
+            Some(Sabotage::StoresOnlySignIns) => record.as_ref().is_none_or(|record| record.rotation == 0),
+            Some(_) | None => true,
+        };
+        if !is_taken {
             return Err(StoreError::Failed("it is full"));
         }
         match self.world.moods.now() {
@@ -182,12 +224,11 @@ impl SessionStore for Reached {
             self.world.oracle().noted(value);
         }
         self.world.tell(|| {
-            let record = SessionRecord::from_bytes(value).ok();
             let what = record.map(|record| format!("{} {}", short(&record.user_id), record.rotation));
             format!("{} wrote {slot:?} {}", self.process.name(), what.unwrap_or_default())
         });
         self.process.step("after a write");
-        Ok(())
+        self.done()
     }
 
     fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
@@ -203,7 +244,7 @@ impl SessionStore for Reached {
         }
         self.world.tell(|| format!("{} erased {slot:?}", self.process.name()));
         self.process.step("after an erase");
-        Ok(())
+        self.done()
     }
 
     fn backend(&self) -> &'static str {

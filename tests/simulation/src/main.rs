@@ -8,10 +8,12 @@
 //! Real are also the signatures, the file locks and the files through which processes speak to each other. Not real: the
 //! keychain and TLS, which tests/processes and the suite have for real.
 
+mod arguments;
 mod executor;
 mod keychain;
 mod network;
 mod oracle;
+mod points;
 mod process;
 mod report;
 mod user;
@@ -27,18 +29,33 @@ use std::{
     time::Instant,
 };
 
+use arguments::{Arguments, What};
 use report::Report;
-use world::{Play, Sabotage, World};
+use user::crash::Life;
+use world::{Play, World};
 
 /// What came of one run.
 struct Outcome {
     report: Report,
     violations: Vec<String>,
     trace: Option<String>,
+    /// What the process was at that was to be cut off, if it came so far.
+    cut_at: Option<&'static str>,
+}
+
+/// What one run is of.
+#[derive(Clone, Copy, Debug)]
+enum Run {
+    Month,
+    /// A process is cut off at that step of its life.
+    Life(Life, u32),
 }
 
 /// Plays one run.
-fn play(seed: u64, how: Play) -> Outcome {
+fn play(seed: u64, run: Run, mut how: Play) -> Outcome {
+    if let Run::Life(life, _) = run {
+        how.scenario = Some(life.scenario());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -49,107 +66,81 @@ fn play(seed: u64, how: Play) -> Outcome {
         // Unconstrained: tokio would have it pause after a number of operations, and it runs many tasks in one.
         let executor = tokio::task::unconstrained(world.executor.clone().run(world.clone()));
         let executor = tokio::spawn(executor);
-        user::month(world.clone()).await;
+        let cut_at = match run {
+            Run::Month => {
+                user::month(world.clone()).await;
+                None
+            }
+            Run::Life(life, step) => user::crash::life(world.clone(), life, step).await,
+        };
         executor.abort();
         let report = world.report().clone();
         let violations = world.oracle().violations.clone();
-        Outcome { report, violations, trace: world.trace() }
+        Outcome { report, violations, trace: world.trace(), cut_at }
     });
     drop(runtime);
     outcome
 }
 
-const USAGE: &str = "usage: --seeds N [--from SEED] | --seed SEED, with [--sabotage forgetful-keychain|no-locks|revived-by-hand|no-deadlines|deaf-to-waits|endless-waits|loop-stops|never-stores]";
-
-struct Arguments {
-    first: u64,
-    runs: u64,
-    how: Play,
+/// Calls `work` with each number below `count`, on as many threads as there are cores.
+fn on_all_cores(count: u64, work: impl Fn(u64) + Sync) {
+    let next = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from).min(8) {
+            scope.spawn(|| {
+                while let Some(n) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|n| *n < count) {
+                    work(n);
+                }
+            });
+        }
+    });
 }
 
-impl Arguments {
-    fn read(words: &[String]) -> Result<Self, String> {
-        let mut read = Self { first: fastrand::u64(..1 << 40), runs: 2_000, how: Play::default() };
-        for pair in words.chunks(2) {
-            let [name, value] = pair else { return Err(format!("`{}` needs a value; {USAGE}", pair[0])) };
-            let number = || value.parse::<u64>().map_err(|_| format!("`{value}` is no number; {USAGE}"));
-            match name.as_str() {
-                // What shows nothing is not ok.
-                "--seeds" if number() == Ok(0) => return Err(format!("no month is played; {USAGE}")),
-                "--seeds" => read.runs = number()?,
-                "--from" => read.first = number()?,
-                "--seed" => (read.first, read.runs, read.how.traced) = (number()?, 1, true),
-                "--sabotage" => {
-                    read.how.sabotage = Some(match value.as_str() {
-                        "forgetful-keychain" => Sabotage::ForgetfulKeychain,
-                        "no-locks" => Sabotage::NoLocks,
-                        "revived-by-hand" => Sabotage::RevivedByHand,
-                        "no-deadlines" => Sabotage::NoDeadlines,
-                        "endless-waits" => Sabotage::EndlessWaits,
-                        "deaf-to-waits" => Sabotage::DeafToWaits,
-                        "loop-stops" => Sabotage::LoopStops,
-                        "never-stores" => Sabotage::NeverStores,
-                        _ => return Err(format!("`{value}` is no sabotage; {USAGE}")),
-                    });
-                }
-                _ => return Err(format!("`{name}` is not known; {USAGE}")),
-            }
+/// Plays `runs` months. Whether all was well.
+fn months(first: u64, runs: u64, how: Play) -> bool {
+    println!("simulation: {runs} session-months from seed {first}");
+    let started = Instant::now();
+    let total = Mutex::new((Report::default(), Vec::new()));
+    on_all_cores(runs, |n| {
+        let seed = first.wrapping_add(n);
+        let outcome = play(seed, Run::Month, how);
+        if let Some(trace) = &outcome.trace {
+            print!("{trace}");
         }
-        Ok(read)
+        let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
+        total.0.add(&outcome.report);
+        if !outcome.violations.is_empty() {
+            for violation in &outcome.violations {
+                eprintln!("seed {seed}: {violation}");
+            }
+            total.1.push(seed);
+        }
+    });
+    let (report, failed) = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("{report}");
+    println!("simulated in {:.1} s", started.elapsed().as_secs_f64());
+    if let Some(seed) = failed.first() {
+        println!("simulation: FAILED for {} of {runs} seeds: {failed:?}", failed.len());
+        println!("`cargo xtask simulate --seed {seed}` plays the first one again and tells what happened");
+        return false;
     }
+    println!("simulation: ok. {runs} session-months from seed {first}, no invariant violated");
+    true
 }
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let arguments = match Arguments::read(&words) {
+    let Arguments { first, what, how } = match Arguments::read(&words) {
         Ok(arguments) => arguments,
         Err(problem) => {
             eprintln!("{problem}");
             return ExitCode::from(2);
         }
     };
-    let Arguments { first, runs, how } = arguments;
-    println!("simulation: {runs} session-months from seed {first}");
-    let started = Instant::now();
-    let next = AtomicU64::new(0);
-    let total = Mutex::new((Report::default(), Vec::new()));
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from).min(8) {
-            scope.spawn(|| {
-                loop {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    if n >= runs {
-                        return;
-                    }
-                    let seed = first.wrapping_add(n);
-                    let outcome = play(seed, how);
-                    if let Some(trace) = &outcome.trace {
-                        print!("{trace}");
-                    }
-                    let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
-                    total.0.add(&outcome.report);
-                    if !outcome.violations.is_empty() {
-                        for violation in &outcome.violations {
-                            eprintln!("seed {seed}: {violation}");
-                        }
-                        total.1.push(seed);
-                    }
-                }
-            });
-        }
-    });
-    let (report, failed) = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-    println!("{report}");
-    println!("simulated in {:.1} s", started.elapsed().as_secs_f64());
-    if failed.is_empty() {
-        println!("simulation: ok. {runs} session-months from seed {first}, no invariant violated");
-        ExitCode::SUCCESS
-    } else {
-        println!("simulation: FAILED for {} of {runs} seeds: {failed:?}", failed.len());
-        println!(
-            "`cargo xtask simulate --seed {}` plays the first one again and tells what happened",
-            failed[0]
-        );
-        ExitCode::FAILURE
-    }
+    let is_well = match what {
+        What::Months(runs) => months(first, runs, how),
+        What::CrashPoints(rounds) => points::all(first, rounds, how),
+        What::CrashPoint(life, step) => points::one(first, life, step, how),
+    };
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

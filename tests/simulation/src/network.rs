@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use fastrand::Rng;
-use otpless_local::InProcessAnswer;
+use otpless_local::{InProcessAnswer, SignIn};
+use serde_json::{Value, json};
 use tauri_plugin_otpless::{
     BoxFuture, Result, Timestamp,
     engine::{Request, Response, Transport, Unreachable},
@@ -22,6 +23,9 @@ const CALL_TICKS: u32 = 30;
 const TICK: Duration = Duration::from_secs(1);
 const DATE_IS_FRESH: Duration = Duration::from_secs(5);
 
+/// How often [`Sabotage::Hammering`] repeats a call.
+const MANY: usize = 1_000;
+
 /// What becomes of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fate {
@@ -33,8 +37,69 @@ enum Fate {
     AnswerIsLost,
     /// The work is done and the connection breaks before the answer is complete.
     AnswerIsCut,
+    /// The work is done, and what arrives passes for complete and is half of the answer.
+    AnswerIsTorn,
+    /// Somebody else answers, as the service might, and the service hears nothing.
+    Lies(Lie),
     /// Somebody else answers, and the service hears nothing.
     Instead(&'static str, u16, &'static str, Option<u64>),
+}
+
+/// Tokens that are none of this session, or no good, in an answer of the right shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lie {
+    /// Well signed, and of somebody else who has just signed in.
+    AnothersTokens,
+    /// Well signed, and over for a day.
+    ExpiredTokens,
+    /// Well signed and of this session, and the service knows nothing of them. Not a fault, but the end of all trust.
+    NeverIssued,
+    /// Of this session, and signed by nobody knows whom. Not in the place of a refresh's answer: a key that is not known yet
+    /// is taken there for the issuer's next one, and the tokens are stored before they can be verified.
+    ForgedTokens,
+}
+
+impl Lie {
+    fn name(self) -> &'static str {
+        match self {
+            Self::AnothersTokens => "somebody else's tokens",
+            Self::ExpiredTokens => "expired tokens",
+            Self::NeverIssued => "tokens that were never issued",
+            Self::ForgedTokens => "forged tokens",
+        }
+    }
+
+    /// The answer to `call`, if there are tokens in such a one.
+    fn told(self, call: &Call, world: &World) -> Option<InProcessAnswer> {
+        if self == Self::ForgedTokens && call.kind() == "refresh" {
+            return None;
+        }
+        let session_id = world.oracle().session_of(call)?;
+        let day = Duration::from_secs(24 * 3600).as_secs();
+        let service = world.service();
+        let body = match self {
+            Self::AnothersTokens => service.sign_in(SignIn::default()).mobile(),
+            Self::ExpiredTokens | Self::NeverIssued | Self::ForgedTokens => {
+                let claims = service.claims(&session_id)?;
+                let sign = |name: &str| {
+                    let mut claims = claims.clone();
+                    // Their ids tell the two apart.
+                    claims["jti"] = name.into();
+                    if self == Self::ForgedTokens {
+                        return service.mint_with_unknown_key(claims, Value::Null);
+                    }
+                    if self == Self::ExpiredTokens {
+                        for moment in ["iat", "exp"] {
+                            claims[moment] = (claims[moment].as_u64().unwrap_or_default() - 2 * day).into();
+                        }
+                    }
+                    service.mint(claims, Value::Null)
+                };
+                json!({ "sessionToken": session_id, "sessionTokenJWT": sign("one"), "refreshToken": sign("two") })
+            }
+        };
+        Some(InProcessAnswer { status: 200, body: body.to_string().into_bytes() })
+    }
 }
 
 const LIMITED: &str = r#"{"message":"Unexpected Error","errorCode":"7020","description":"slow down"}"#;
@@ -46,6 +111,8 @@ const MALFORMED: &str =
 
 impl Fate {
     const REFUSED: Self = Self::Instead("a 401 for the app's id", 401, UNAUTHORIZED, None);
+
+    const NOTHING_DONE: Self = Self::Instead("nothing done", 200, "{}", None);
 
     /// For as long as an engine believes.
     const ASKED_TO_WAIT: Self = Self::Instead("a 429", 429, LIMITED, Some(3600));
@@ -95,7 +162,8 @@ impl Fate {
                 30..50 => unreachable(rng),
                 50..60 => Self::Hangs,
                 60..63 => Self::AnswerIsLost,
-                63..66 => Self::AnswerIsCut,
+                63..65 => Self::AnswerIsCut,
+                65 => Self::AnswerIsTorn,
                 66..80 => unwell(rng),
                 _ => pick(
                     rng,
@@ -110,6 +178,9 @@ impl Fate {
                         (1, Self::REFUSED),
                         (1, Self::Instead("a 400 with 7101", 400, MALFORMED, None)),
                         (1, Self::Instead("a 400 without a code", 400, "[]", None)),
+                        (1, Self::Lies(Lie::AnothersTokens)),
+                        (1, Self::Lies(Lie::ExpiredTokens)),
+                        (1, Self::Lies(Lie::ForgedTokens)),
                         (
                             1,
                             Self::Instead(
@@ -133,6 +204,8 @@ impl Fate {
             Self::Hangs => Some("a request lost"),
             Self::AnswerIsLost => Some("an answer lost"),
             Self::AnswerIsCut => Some("an answer cut"),
+            Self::AnswerIsTorn => Some("half of an answer"),
+            Self::Lies(lie) => Some(lie.name()),
             Self::Instead(name, ..) => Some(name),
         }
     }
@@ -150,9 +223,9 @@ impl Network {
         Self { process: process.clone(), world: world.clone() }
     }
 
-    async fn carry(&self, request: Request) -> Result<Response> {
+    async fn carry(&self, request: &Request) -> Result<Response> {
         let (process, world) = (&self.process, &self.world);
-        let call = Call::new(&request);
+        let call = Call::new(request);
         world.tell(|| format!("{} sends {} {}", process.name(), call.method, call.kind()));
         world.report().requests += 1;
         world.oracle().sent(process.name(), call.refresh_token(), call.kind(), world);
@@ -162,6 +235,8 @@ impl Network {
         let weather = world.weather();
         let fate = match world.sabotage {
             Some(Sabotage::EndlessWaits) if call.kind() == "refresh" => Fate::ASKED_TO_WAIT,
+            Some(Sabotage::StolenKey) if call.kind() == "refresh" => Fate::Lies(Lie::NeverIssued),
+            Some(Sabotage::RevokesNothing) if call.kind() == "revoke" => Fate::NOTHING_DONE,
             _ => world.draw(|rng| Fate::draw(rng, weather)),
         };
         if let Some(name) = fate.name() {
@@ -188,17 +263,25 @@ impl Network {
                     Fate::Instead(_, status, body, retry_after) => {
                         Ok(response(status, body.as_bytes().to_vec(), None, retry_after))
                     }
-                    Fate::Arrives | Fate::AnswerIsLost | Fate::AnswerIsCut => {
-                        let answer = call.answered_by(&world);
+                    Fate::Lies(lie) => match lie.told(&call, &world) {
+                        Some(lie) => Ok(response(lie.status, lie.body, Some(world.date()), None)),
+                        None => Err(Unreachable::ConnectionLost.into()),
+                    },
+                    Fate::Arrives | Fate::AnswerIsLost | Fate::AnswerIsCut | Fate::AnswerIsTorn => {
+                        let mut answer = call.answered_by(&world);
                         world.tell(|| format!("the service answers {process}: {}", answer.status));
                         world.oracle().answered(&process, &call, &answer, &world);
-                        let date = Timestamp(world.true_now().as_millis().div_euclid(1000) * 1000);
+                        let date = world.date();
                         match fate {
                             Fate::AnswerIsLost => {
                                 std::future::pending::<()>().await;
                                 return;
                             }
                             Fate::AnswerIsCut => Err(Unreachable::ConnectionLost.into()),
+                            Fate::AnswerIsTorn => {
+                                answer.body.truncate(answer.body.len() / 2);
+                                Ok(response(answer.status, answer.body, Some(date), None))
+                            }
                             _ => Ok(response(answer.status, answer.body, Some(date), None)),
                         }
                     }
@@ -220,12 +303,10 @@ impl Network {
         let by_wall = world.wall().as_millis() - asked_at.as_millis();
         let fresh = world.awake().saturating_sub(asked) < DATE_IS_FRESH
             && (0..DATE_IS_FRESH.as_millis() as i64).contains(&by_wall);
-        let answer =
-            answer.map(|response: Response| Response { date: response.date.filter(|_| fresh), ..response });
         world.tell(|| {
             format!("{} has {} back: {:?}", process.name(), call.kind(), answer.as_ref().map(|r| r.status))
         });
-        world.oracle().received(process.name(), &call, answer.as_ref().ok(), world);
+        world.oracle().received(process.name(), &call, answer.as_ref().ok(), fresh, world);
         if world.sabotage == Some(Sabotage::DeafToWaits) {
             return answer.map(|response| Response { retry_after: None, ..response });
         }
@@ -235,7 +316,18 @@ impl Network {
 
 impl Transport for Network {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Response>> {
-        Box::pin(self.carry(request))
+        Box::pin(async move {
+            let mut answer = self.carry(&request).await;
+            if self.world.sabotage == Some(Sabotage::Hammering) && !request.url.path().ends_with("/refresh") {
+                for _ in 0..MANY {
+                    if answer.is_ok() {
+                        break;
+                    }
+                    answer = self.carry(&request).await;
+                }
+            }
+            answer
+        })
     }
 }
 
@@ -276,7 +368,7 @@ impl Call {
     }
 
     fn field(&self, name: &str) -> Option<String> {
-        let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        let body: Value = serde_json::from_slice(&self.body).ok()?;
         Some(body.get(name)?.as_str()?.to_owned())
     }
 

@@ -9,7 +9,7 @@ use otpless_local::{InProcessAnswer, Issued, SessionState};
 use serde_json::Value;
 use tauri_plugin_otpless::{
     EndReason, Session, SessionStatus, Storage, Timestamp,
-    engine::{Policy, Response},
+    engine::{Policy, Response, Slot},
 };
 
 use crate::{keychain::Mood, network::Call, world::World};
@@ -237,13 +237,14 @@ impl Oracle {
         }
     }
 
-    /// Somebody brings a sign-in to a process.
-    pub(crate) fn sign_in_begins(&mut self, issued: &Issued, world: &World) {
+    /// Somebody brings a sign-in to a process, of which the service had the tokens `issued_at` that time.
+    pub(crate) fn sign_in_begins(&mut self, issued: &Issued, issued_at: Timestamp, world: &World) {
         let now = world.true_now();
         let user = issued.user_id.clone();
         self.users_by_session.insert(issued.session_id.clone(), user.clone());
         self.users_by_refresh_token.insert(issued.refresh_token.clone(), user.clone());
-        self.issued.insert(issued.session_token.clone(), (user.clone(), now + world.scenario.session_token));
+        self.issued
+            .insert(issued.session_token.clone(), (user.clone(), issued_at + world.scenario.session_token));
         self.truths.insert(
             user,
             Truth {
@@ -263,7 +264,7 @@ impl Oracle {
                 owed: false,
                 clock_moved: world.clock_error_ms() != 0,
                 exchanges: Vec::new(),
-                refresh_expires: now + world.scenario.refresh_token,
+                refresh_expires: issued_at + world.scenario.refresh_token,
             },
         );
     }
@@ -326,13 +327,31 @@ impl Oracle {
         }
     }
 
+    /// Whose session `call` is about.
+    fn user_of(&self, call: &Call) -> Option<String> {
+        match call.refresh_token() {
+            Some(old) => self.users_by_refresh_token.get(&old).cloned(),
+            None => call.session_id().and_then(|id| self.users_by_session.get(&id).cloned()),
+        }
+    }
+
+    /// The id of that session.
+    pub(crate) fn session_of(&self, call: &Call) -> Option<String> {
+        Some(self.truths.get(&self.user_of(call)?)?.session_id.clone())
+    }
+
     pub(crate) fn users(&self) -> Vec<String> {
         self.truths.keys().cloned().collect()
     }
 
-    pub(crate) fn damaged(&mut self) {
+    /// What the keychain holds in `slot` is spoilt.
+    pub(crate) fn damaged(&mut self, slot: Slot) {
         for truth in self.truths.values_mut() {
-            truth.damaged = true;
+            match slot {
+                Slot::Session => truth.damaged = true,
+                // Nobody can read any more whose revocation it was to keep.
+                Slot::Revocations => truth.owed = false,
+            }
         }
     }
 
@@ -446,11 +465,7 @@ impl Oracle {
         let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
         let now = world.true_now();
         let Some(jwt) = text("sessionTokenJWT") else { return };
-        let user = match call.refresh_token() {
-            Some(old) => self.users_by_refresh_token.get(&old).cloned(),
-            None => call.session_id().and_then(|id| self.users_by_session.get(&id).cloned()),
-        };
-        let Some(user) = user else { return };
+        let Some(user) = self.user_of(call) else { return };
         self.issued.entry(jwt).or_insert((user.clone(), now + world.scenario.session_token));
         if let Some(new_token) = text("refreshToken") {
             world.report().exchanges += 1;
@@ -472,18 +487,20 @@ impl Oracle {
         }
     }
 
+    /// An answer has come, so soon after the question or not that it tells what time it is.
     pub(crate) fn received(
         &mut self,
         process: &str,
         call: &Call,
         response: Option<&Response>,
+        is_fresh: bool,
         world: &World,
     ) {
         if let Some(seen) = self.seen.get_mut(process) {
             if let Some(token) = call.refresh_token() {
                 seen.in_flight.remove(&token);
             }
-            let was_told = response.is_some_and(|response| response.date.is_some());
+            let was_told = is_fresh && response.is_some_and(|response| response.date.is_some());
             seen.time_known |= was_told;
             seen.was_told_time |= was_told;
             if was_told {
@@ -496,7 +513,8 @@ impl Oracle {
                 seen.asked_to_wait.insert(call.kind(), until);
             }
         }
-        if response.is_none() && call.refresh_token().is_some() {
+        if call.refresh_token().is_some() {
+            // Unless this is it (below).
             let exchanges = self.truths.values_mut().flat_map(|truth| &mut truth.exchanges);
             for exchange in exchanges.filter(|e| e.process == process && e.delivered.is_none()) {
                 exchange.lost = true;
@@ -505,11 +523,7 @@ impl Oracle {
         let Some(response) = response else { return };
         let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let text = |name: &str| body.get(name).and_then(Value::as_str);
-        let user = match call.refresh_token() {
-            Some(old) => self.users_by_refresh_token.get(&old).cloned(),
-            None => call.session_id().and_then(|id| self.users_by_session.get(&id).cloned()),
-        };
-        let Some(truth) = user.and_then(|user| self.truths.get_mut(&user)) else { return };
+        let Some(truth) = self.user_of(call).and_then(|user| self.truths.get_mut(&user)) else { return };
         if matches!(text("errorCode"), Some("7414" | "7415")) {
             truth.verdict = true;
             world.tell(|| "it is a verdict".to_owned());

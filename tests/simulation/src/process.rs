@@ -20,7 +20,7 @@ use tauri_plugin_otpless::{
     },
 };
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     time::timeout,
 };
 
@@ -42,13 +42,25 @@ pub(crate) struct Process {
     alive: AtomicBool,
     inner: Mutex<Inner>,
     published: Mutex<Option<watch::Receiver<Session>>>,
+    stopped: Notify,
 }
 
 #[derive(Default)]
 struct Inner {
     frozen: bool,
-    /// Dies after so many steps more.
-    fuse: Option<u32>,
+    /// Is cut off after so many steps more.
+    fuse: Option<(u32, Cut)>,
+    /// What it was at when it was.
+    was_at: Option<&'static str>,
+}
+
+/// How a process is cut off from what it is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// SIGKILL.
+    Death,
+    /// SIGSTOP, until somebody sends SIGCONT.
+    Stop,
 }
 
 impl fmt::Debug for Process {
@@ -65,6 +77,7 @@ impl Process {
             alive: AtomicBool::new(true),
             inner: Mutex::default(),
             published: Mutex::new(None),
+            stopped: Notify::new(),
         })
     }
 
@@ -85,7 +98,7 @@ impl Process {
     }
 
     /// SIGKILL.
-    pub(crate) fn kill(&self, when: &str) {
+    pub(crate) fn kill(&self, when: &'static str) {
         if self.alive.swap(false, Ordering::SeqCst) {
             self.world.tell(|| format!("{} is killed {when}", self.name));
             self.world.report().kills += 1;
@@ -94,9 +107,16 @@ impl Process {
         }
     }
 
-    /// It will be killed after so many steps: polls of its tasks and calls to the keychain.
-    pub(crate) fn kill_after(&self, steps: u32) {
-        self.inner().fuse = Some(steps);
+    /// It will be cut off after so many steps: polls of its tasks and calls to the keychain.
+    pub(crate) fn cut_after(&self, steps: u32, cut: Cut) {
+        self.inner().fuse = Some((steps, cut));
+    }
+
+    /// It will not be, if it was not yet. Answers what it was at when it was.
+    pub(crate) fn spare(&self) -> Option<&'static str> {
+        let mut inner = self.inner();
+        inner.fuse = None;
+        inner.was_at
     }
 
     /// SIGSTOP.
@@ -104,6 +124,12 @@ impl Process {
         self.inner().frozen = true;
         self.world.report().freezes += 1;
         self.world.tell(|| format!("{} is frozen", self.name));
+        self.stopped.notify_one();
+    }
+
+    /// Comes back when it is frozen for the first time.
+    pub(crate) async fn stopped(&self) {
+        self.stopped.notified().await;
     }
 
     /// SIGCONT.
@@ -114,21 +140,28 @@ impl Process {
         self.world.executor.thaw(self);
     }
 
-    /// One step further, unless this is the one at which it dies.
-    pub(crate) fn step(&self, what: &str) {
-        let dies = {
+    /// One step further, unless this is the one at which it is cut off. A call to the keychain that has begun is finished
+    /// before a process stands still.
+    pub(crate) fn step(&self, what: &'static str) {
+        let cut = {
             let mut inner = self.inner();
             match &mut inner.fuse {
-                Some(0) => inner.fuse.take().is_some(),
-                Some(left) => {
-                    *left -= 1;
-                    false
+                Some((0, cut)) => {
+                    let cut = *cut;
+                    (inner.fuse, inner.was_at) = (None, Some(what));
+                    Some(cut)
                 }
-                None => false,
+                Some((left, _)) => {
+                    *left -= 1;
+                    None
+                }
+                None => None,
             }
         };
-        if dies {
-            self.kill(what);
+        match cut {
+            Some(Cut::Death) => self.kill(what),
+            Some(Cut::Stop) => self.freeze(),
+            None => {}
         }
     }
 
@@ -141,6 +174,10 @@ impl Process {
         self.step("at an await");
         if !self.is_alive() {
             return Poll::Ready(());
+        }
+        if self.is_frozen() {
+            // Whoever lets it go on makes all its tasks ready.
+            return Poll::Pending;
         }
         let polled = work.as_mut().poll(context);
         self.world.report().steps += 1;
@@ -207,8 +244,60 @@ impl Serial for Queue {
     }
 }
 
+/// The engine as it runs in a process.
+fn engine(
+    scheduler: &Scheduler,
+    keychain: &Keychain,
+    log: Arc<dyn ActivityLog>,
+    shared: &Path,
+) -> SessionManager {
+    let (process, world) = (&scheduler.0, &scheduler.0.world);
+    let runtime: Arc<dyn Runtime> = Arc::new(scheduler.clone());
+    let clock = Arc::new(MachineClock(world.clone()));
+    let network = Network::new(process, world);
+    let settings = world.service.settings();
+    let url = |path: &str| format!("{SERVICE}{path}").parse().expect("a URL");
+    let verifier = JwksVerifier::new(
+        Expected { issuer: settings.issuer.clone(), app_id: settings.app_id.clone() },
+        url("/.well-known/jwks"),
+        network.clone(),
+        clock.clone(),
+        log.clone(),
+        runtime.clone(),
+    );
+    let make_store = {
+        let (keychain, process, world) = (keychain.clone(), process.clone(), world.clone());
+        Box::new(move || keychain.reached_by(&process, &world))
+    };
+    let policy = world.scenario.policy;
+    let halved = |duration: Option<Duration>| duration.map(|duration| duration / 2);
+    SessionManager::new(Parts {
+        policy: match world.sabotage {
+            Some(Sabotage::NoDeadlines) => Policy::default(),
+            Some(Sabotage::EarlyDeadlines) => Policy {
+                inactivity_timeout: halved(policy.inactivity_timeout),
+                max_lifetime: halved(policy.max_lifetime),
+                ..policy
+            },
+            _ => policy,
+        },
+        clock,
+        api: Arc::new(ClientApi::new(network, url(""), &settings.app_id)),
+        verifier: Arc::new(verifier),
+        make_store,
+        activity_log: log,
+        lock_directory: Some(shared.to_owned()),
+        random: {
+            let world = world.clone();
+            Arc::new(move || world.draw(|rng| rng.u32(..)))
+        },
+        runtime,
+        attach: Default::default(),
+    })
+}
+
 /// A running app.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct App {
     pub(crate) process: Arc<Process>,
     manager: SessionManager,
@@ -228,47 +317,17 @@ impl App {
         let process = Process::new(name, world.clone());
         world.oracle().process_started(process.name(), world);
         let scheduler = Scheduler(process.clone());
-        let runtime: Arc<dyn Runtime> = Arc::new(scheduler.clone());
-        let clock = Arc::new(MachineClock(world.clone()));
-        let network = Network::new(&process, world);
-        let settings = world.service.settings();
-        let url = |path: &str| format!("{SERVICE}{path}").parse().expect("a URL");
-        let verifier = JwksVerifier::new(
-            Expected { issuer: settings.issuer.clone(), app_id: settings.app_id.clone() },
-            url("/.well-known/jwks"),
-            network.clone(),
-            clock.clone(),
-            log.clone(),
-            runtime.clone(),
-        );
-        let make_store = {
-            let (keychain, process, world) = (keychain.clone(), process.clone(), world.clone());
-            Box::new(move || keychain.reached_by(&process, &world))
-        };
-        let manager = SessionManager::new(Parts {
-            policy: match world.sabotage {
-                Some(Sabotage::NoDeadlines) => Policy::default(),
-                _ => world.scenario.policy,
-            },
-            clock,
-            api: Arc::new(ClientApi::new(network, url(""), &settings.app_id)),
-            verifier: Arc::new(verifier),
-            make_store,
-            activity_log: log,
-            lock_directory: Some(shared.to_owned()),
-            random: {
-                let world = world.clone();
-                Arc::new(move || world.draw(|rng| rng.u32(..)))
-            },
-            runtime: runtime.clone(),
-            attach: Default::default(),
-        });
+        let manager = engine(&scheduler, keychain, log.clone(), shared);
         *process.published.lock().unwrap_or_else(PoisonError::into_inner) = Some(manager.subscribe());
         let run = manager.clone().run();
-        runtime.spawn(match world.sabotage {
+        scheduler.spawn(match world.sabotage {
             Some(Sabotage::LoopStops) => Box::pin(async move { drop(timeout(5 * MINUTE, run).await) }),
             _ => Box::pin(run),
         });
+        if world.sabotage == Some(Sabotage::TwoEngines) {
+            let other = engine(&scheduler, keychain, log, &shared.join("of the other engine"));
+            scheduler.spawn(Box::pin(other.run()));
+        }
         Self { process, manager, scheduler }
     }
 

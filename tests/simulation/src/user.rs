@@ -1,5 +1,7 @@
 //! A month on the device: somebody works, closes the lid, signs out and in; and whatever can go wrong does.
 
+pub(crate) mod crash;
+
 use std::{sync::Arc, time::Duration};
 
 use tauri_plugin_otpless::{
@@ -9,9 +11,9 @@ use tauri_plugin_otpless::{
 use tempfile::TempDir;
 
 use crate::{
-    keychain::{Keychain, Mood},
+    keychain::{Damage, Keychain, Mood},
     oracle::short,
-    process::{App, Process},
+    process::{App, Cut, Process},
     world::{Sabotage, Weather, World, pick},
 };
 
@@ -263,6 +265,7 @@ impl Device {
                             (1, Mood::Full),
                             (1, Mood::Forgetful),
                             (2, Mood::Flaky),
+                            (1, Mood::Mute),
                         ],
                     )
                 });
@@ -275,7 +278,7 @@ impl Device {
             }
             Event::KillSoon => {
                 if let Some(app) = &self.apps[slot] {
-                    app.process.kill_after(world.draw(|rng| rng.u32(..60)));
+                    app.process.cut_after(world.draw(|rng| rng.u32(..60)), Cut::Death);
                 }
             }
             Event::Freeze => self.freeze(slot).await,
@@ -285,10 +288,14 @@ impl Device {
             }
             Event::SetClock if world.scenario.clock_is_set => self.set_clock(),
             Event::Damage if world.scenario.damage => {
-                world.oracle().damaged();
+                let slot = *world.draw(|rng| pick(rng, &[(3, Slot::Session), (1, Slot::Revocations)]));
                 let at = world.draw(|rng| rng.usize(..4096));
-                let there = self.keychain.damage(Slot::Session, at);
-                world.tell(|| format!("what the keychain holds is damaged ({there})"));
+                let how = if world.percent(70) { Damage::Bit(at) } else { Damage::Cut(at) };
+                if self.keychain.damage(slot, how) {
+                    world.oracle().damaged(slot);
+                    *world.report().faults.entry("stored bytes damaged").or_default() += 1;
+                    world.tell(|| format!("{slot:?} is damaged: {how:?}"));
+                }
             }
             Event::SetClock | Event::Damage => {}
             Event::Quit => self.quit(slot).await,
@@ -326,10 +333,14 @@ impl Device {
         }));
     }
 
-    async fn sleep(&mut self, duration: Duration) {
+    fn fall_asleep(&self, duration: Duration) {
         self.world.sleep(duration);
         self.world.report().sleeps += 1;
         self.world.oracle().machine_slept(&self.world);
+    }
+
+    async fn sleep(&mut self, duration: Duration) {
+        self.fall_asleep(duration);
         // The lid is opened for a while at least.
         self.pass(self.world.between(SECOND, 2 * MINUTE)).await;
     }
@@ -397,10 +408,13 @@ impl Device {
         let issued = world.sign_in();
         world.tell(|| format!("{} signs in in {}", short(&issued.user_id), app.process.name()));
         world.report().sign_ins += 1;
-        world.oracle().sign_in_begins(&issued, &world);
         let result = issued.web();
-        let started =
-            app.does(|manager| async move { manager.start_session(result).await.map_err(|e| e.to_string()) });
+        let begins = (issued.clone(), world.true_now(), world.clone());
+        let started = app.does(|manager| async move {
+            let (issued, at, world) = begins;
+            world.oracle().sign_in_begins(&issued, at, &world);
+            manager.start_session(result).await.map_err(|e| e.to_string())
+        });
         match started.done().await {
             Some(Ok(_)) => None,
             Some(Err(why)) => {
@@ -421,21 +435,14 @@ impl Device {
         if app.process.is_frozen() {
             return;
         }
-        let world = self.world.clone();
-        let before = world.oracle().users();
-        world.tell(|| format!("somebody signs out in {}", app.process.name()));
-        world.oracle().logout_begins();
-        let name = app.process.name().to_owned();
         let kept = self.keychain.copy();
-        if app.does(|manager| async move { manager.logout().await }).done().await.is_some() {
-            world.oracle().logout_ends(&name, &before, &world);
-            if world.sabotage == Some(Sabotage::RevivedByHand) {
-                self.keychain.become_like(&kept);
-                self.log = Arc::default();
-                self.shared = shared_directory();
-                for app in self.apps.iter_mut().filter_map(Option::take) {
-                    app.process.kill("to be revived");
-                }
+        let is_done = sign_out_in(app, &self.world).await;
+        if is_done && self.world.sabotage == Some(Sabotage::RevivedByHand) {
+            self.keychain.become_like(&kept);
+            self.log = Arc::default();
+            self.shared = shared_directory();
+            for app in self.apps.iter_mut().filter_map(Option::take) {
+                app.process.kill("to be revived");
             }
         }
     }
@@ -589,6 +596,18 @@ impl Device {
             oracle.all_is_well(&name, &session, &world);
         }
     }
+}
+
+/// Somebody signs out in `app`. Whether that lived to see it.
+async fn sign_out_in(app: &App, world: &World) -> bool {
+    let before = world.oracle().users();
+    world.tell(|| format!("somebody signs out in {}", app.process.name()));
+    world.oracle().logout_begins();
+    let is_done = app.does(|manager| async move { manager.logout().await }).done().await.is_some();
+    if is_done {
+        world.oracle().logout_ends(app.process.name(), &before, world);
+    }
+    is_done
 }
 
 /// One run: a month from one seed.

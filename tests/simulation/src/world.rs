@@ -23,10 +23,12 @@ const START_MS: i64 = 1_767_225_600_000;
 const BOOTED: Duration = Duration::from_secs(3600);
 
 /// What may happen in a run, drawn from its seed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
     pub(crate) policy: Policy,
     pub(crate) rotation: Rotation,
+    /// For how long a refresh token that was spent is still good, where the service has such a window.
+    pub(crate) grace: Duration,
     pub(crate) session_token: Duration,
     pub(crate) refresh_token: Duration,
     pub(crate) processes: usize,
@@ -50,6 +52,7 @@ impl Scenario {
         let timeout = *pick(rng, &[(60, 0), (15, 30 * MINUTE), (15, 12 * HOUR), (10, 3 * 24 * HOUR)]);
         let lifetime = *pick(rng, &[(60, 0), (20, 12 * 24 * HOUR), (20, 36 * HOUR)]);
         let processes = *pick(rng, &[(60, 1), (30, 2), (10, 3)]);
+        let grace = *pick(rng, &[(40, HOUR), (30, 10 * MINUTE), (30, 30)]);
         let clock_is_set = rng.u32(..100) < 40;
         Self {
             policy: Policy {
@@ -58,6 +61,7 @@ impl Scenario {
                 ..Policy::default()
             },
             rotation: *pick(rng, &[(60, Rotation::Strict), (40, Rotation::Grace)]),
+            grace: seconds(grace),
             session_token: seconds(session_token),
             refresh_token: seconds(refresh_token),
             processes,
@@ -88,6 +92,8 @@ pub(crate) struct Play {
     /// What happens is written down.
     pub(crate) traced: bool,
     pub(crate) sabotage: Option<Sabotage>,
+    /// What may happen, if that is not left to the seed.
+    pub(crate) scenario: Option<Scenario>,
 }
 
 /// What is broken on purpose, to see that it is noticed.
@@ -109,6 +115,41 @@ pub(crate) enum Sabotage {
     EndlessWaits,
     /// The background loop of each process ends after a few minutes.
     LoopStops,
+    /// The keychain takes a sign-in, and of a session no more after that.
+    StoresOnlySignIns,
+    /// A refresh brings tokens that are signed with the service's key and that it has not issued.
+    StolenKey,
+    /// The engine is told of deadlines that come too early.
+    EarlyDeadlines,
+    /// Each process has two engines that know nothing of each other.
+    TwoEngines,
+    /// Something below the engine repeats what fails, at once and often.
+    Hammering,
+    /// The service says that it has revoked a session, and has not.
+    RevokesNothing,
+}
+
+impl Sabotage {
+    pub(crate) const ALL: &[(&str, Self)] = &[
+        ("never-stores", Self::NeverStores),
+        ("forgetful-keychain", Self::ForgetfulKeychain),
+        ("no-locks", Self::NoLocks),
+        ("revived-by-hand", Self::RevivedByHand),
+        ("no-deadlines", Self::NoDeadlines),
+        ("deaf-to-waits", Self::DeafToWaits),
+        ("endless-waits", Self::EndlessWaits),
+        ("loop-stops", Self::LoopStops),
+        ("stores-only-sign-ins", Self::StoresOnlySignIns),
+        ("stolen-key", Self::StolenKey),
+        ("early-deadlines", Self::EarlyDeadlines),
+        ("two-engines", Self::TwoEngines),
+        ("hammering", Self::Hammering),
+        ("revokes-nothing", Self::RevokesNothing),
+    ];
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, sabotage)| *sabotage)
+    }
 }
 
 /// What the network does at present.
@@ -157,15 +198,15 @@ impl fmt::Debug for World {
 
 impl World {
     pub(crate) fn new(seed: u64, play: Play) -> Self {
-        let Play { traced, sabotage } = play;
+        let Play { traced, sabotage, scenario } = play;
         let mut rng = Rng::with_seed(seed);
-        let scenario = Scenario::draw(&mut rng);
+        let drawn = Scenario::draw(&mut rng);
+        let scenario = scenario.unwrap_or(drawn);
         let service = Control::without_network(Settings {
             session_token_seconds: scenario.session_token.as_secs(),
             refresh_token_seconds: scenario.refresh_token.as_secs(),
             rotation: scenario.rotation,
-            // Longer than any retry of a process that keeps running.
-            grace_seconds: 60 * 60,
+            grace_seconds: scenario.grace.as_secs(),
             ..Settings::default()
         })
         .expect("the settings are possible");
@@ -229,6 +270,11 @@ impl World {
     /// True time, which the service knows.
     pub(crate) fn true_now(&self) -> Timestamp {
         Timestamp(START_MS) + self.awake() + self.inner().slept
+    }
+
+    /// What the service puts into an answer.
+    pub(crate) fn date(&self) -> Timestamp {
+        Timestamp(self.true_now().as_millis().div_euclid(1000) * 1000)
     }
 
     /// The service, with its clock put right.

@@ -44,6 +44,12 @@ fn what_must_not_happen_is_noticed() {
         ("deaf-to-waits", "before the service asked it to"),
         ("loop-stops", "by itself, "),
         ("never-stores", "has not stored its session in an hour"),
+        ("stores-only-sign-ins", "dies with tokens that the keychain would have taken"),
+        ("stolen-key", "serves a token that the service has not issued"),
+        ("early-deadlines", "ended a session as Some(Inactive), which is not why"),
+        ("two-engines", "has two exchanges of one token under way"),
+        ("hammering", "calls within an hour"),
+        ("revokes-nothing", "the service still has a session that is over"),
     ] {
         let output = simulation(&["--seeds", "60", "--from", "1", "--sabotage", sabotage]);
         let said = text(&output.stderr);
@@ -51,9 +57,45 @@ fn what_must_not_happen_is_noticed() {
     }
 }
 
+/// A life is cut off at each of its steps, of every kind, and the same life is the same again.
+#[test]
+fn every_step_of_a_life_is_one_at_which_it_is_cut_off() {
+    let [once, again] = [(); 2].map(|()| simulation(&["--crash-points", "1", "--from", "7"]));
+    let said = text(&once.stdout);
+    assert!(once.status.success(), "{said}{}", text(&once.stderr));
+    for kind in [
+        "at an await",
+        "before a read",
+        "before a write",
+        "after a write",
+        "before an erase",
+        "after an erase",
+    ] {
+        assert!(said.contains(&format!("cut off {kind}")), "{kind}: {said}");
+    }
+    assert_eq!(story(&once), story(&again));
+}
+
+/// And what must not happen is noticed there, too.
+#[test]
+fn what_must_not_come_of_a_crash_is_noticed() {
+    let output = simulation(&["--crash-points", "1", "--from", "1", "--sabotage", "revokes-nothing"]);
+    let said = text(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("step 100: process 2 is done, and the service still has a session"), "{said}");
+}
+
 #[test]
 fn arguments_that_make_no_sense_are_refused() {
-    for wrong in [&["--seeds"][..], &["--seeds", "many"], &["--seeds", "0"], &["--sabotage", "everything"]] {
+    for wrong in [
+        &["--seeds"][..],
+        &["--seeds", "many"],
+        &["--seeds", "0"],
+        &["--crash-points", "0"],
+        &["--life", "eternal", "--step", "1", "--seed", "1"],
+        &["--life", "alone", "--seed", "1"],
+        &["--sabotage", "everything"],
+    ] {
         let output = simulation(wrong);
         assert_eq!(output.status.code(), Some(2));
         assert!(text(&output.stderr).contains("usage"), "{}", text(&output.stderr));

@@ -1,0 +1,181 @@
+//! One short life in which everything is done that writes: a process that starts, a sign-in, refreshes, another sign-in, a
+//! logout. It is lived once for each step it has, and at that step the process dies, or stands still for longer than anything
+//! waits for it. Months meet some of these moments, by chance; this meets all.
+
+use std::{sync::Arc, time::Duration};
+
+use otpless_local::Rotation;
+use tauri_plugin_otpless::engine::Policy;
+
+use super::{Device, HOUR, MINUTE, SECOND, sign_out_in};
+use crate::{
+    keychain::Mood,
+    process::{App, Cut, Process},
+    world::{Scenario, Weather, World},
+};
+
+/// What is special about a life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Life {
+    pub(crate) name: &'static str,
+    rotation: Rotation,
+    /// Another process of the app runs beside the one that dies.
+    in_company: bool,
+    /// The keychain does not answer well while the session is refreshed.
+    at_refresh: Mood,
+    /// The network as the second user signs in and signs out.
+    at_logout: Weather,
+    cut: Cut,
+    /// What is done in the other process while the first stands still.
+    meanwhile: Meanwhile,
+}
+
+/// See [`Life`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meanwhile {
+    Refresh,
+    SignOut,
+}
+
+/// For how long a process stands still: longer than any timeout there is.
+const STANDS_STILL: Duration = Duration::from_secs(20 * 60);
+
+/// All lives that are lived.
+pub(crate) const LIVES: &[Life] = &[
+    ALONE,
+    Life { name: "with-grace", rotation: Rotation::Grace, ..ALONE },
+    Life { name: "in-company", in_company: true, ..ALONE },
+    Life { name: "keychain-locked", at_refresh: Mood::Locked, ..ALONE },
+    Life { name: "keychain-mute", at_refresh: Mood::Mute, ..ALONE },
+    Life { name: "offline", at_logout: Weather::Offline, ..ALONE },
+    Life { name: "in-company-offline", in_company: true, at_logout: Weather::Offline, ..ALONE },
+    Life { name: "stopped", in_company: true, cut: Cut::Stop, ..ALONE },
+    Life {
+        name: "stopped-signed-out",
+        in_company: true,
+        cut: Cut::Stop,
+        meanwhile: Meanwhile::SignOut,
+        ..ALONE
+    },
+];
+
+const ALONE: Life = Life {
+    name: "alone",
+    rotation: Rotation::Strict,
+    in_company: false,
+    at_refresh: Mood::Well,
+    at_logout: Weather::Fine,
+    cut: Cut::Death,
+    meanwhile: Meanwhile::Refresh,
+};
+
+impl Life {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        LIVES.iter().find(|life| life.name == name).copied()
+    }
+
+    /// Nothing is left to the seed but the order of things.
+    pub(crate) fn scenario(self) -> Scenario {
+        Scenario {
+            policy: Policy::default(),
+            rotation: self.rotation,
+            grace: HOUR,
+            session_token: 24 * HOUR,
+            refresh_token: 7 * 24 * HOUR,
+            processes: if self.in_company { 2 } else { 1 },
+            clock_is_set: false,
+            unset_clock: true,
+            damage: false,
+            trouble: 0,
+        }
+    }
+}
+
+impl Device {
+    /// Answers what the process was at when it was cut off; `None` if its life has no such step.
+    async fn cut_off_at(mut self, step: u32, life: Life) -> Option<&'static str> {
+        self.start(0);
+        if life.in_company {
+            self.start(1);
+        }
+        let doomed = self.apps[0].as_ref()?.process.clone();
+        doomed.cut_after(step, life.cut);
+        let other = self.apps.get(1).cloned().flatten();
+        let waker = tokio::spawn(wake_later(doomed.clone(), other, life.meanwhile, self.world.clone()));
+        self.live_until_death(&doomed, life).await;
+        let was_at = doomed.spare();
+        if was_at.is_none() || life.cut == Cut::Death {
+            waker.abort();
+        }
+        let _ = waker.await;
+        // Somebody starts the app again at once.
+        self.ensure_running(0);
+        self.look(0).await;
+        self.all_is_well_again().await;
+        for app in self.apps.iter().flatten() {
+            app.process.kill("at the end");
+        }
+        was_at
+    }
+
+    async fn live_until_death(&mut self, doomed: &Arc<Process>, life: Life) {
+        drop(self.sign_in(0).await);
+        if life.in_company {
+            self.look(1).await;
+        }
+        // The second time with what the first has brought.
+        for _ in 0..2 {
+            if !doomed.is_alive() {
+                return;
+            }
+            // A night: the token is due, the machine wakes up, and the loop refreshes.
+            self.set_mood(life.at_refresh);
+            self.fall_asleep(24 * HOUR);
+            self.pass_while_alive(doomed, 2 * MINUTE).await;
+            self.set_mood(Mood::Well);
+            self.pass_while_alive(doomed, 10 * MINUTE).await;
+        }
+        self.touch(0);
+        if let Some(app) = &self.apps[0] {
+            app.does(|manager| async move { manager.verify().await.is_ok() }).done().await;
+        }
+        self.world.set_weather(life.at_logout);
+        if doomed.is_alive() {
+            drop(self.sign_in(0).await);
+            self.pass_while_alive(doomed, MINUTE).await;
+        }
+        if doomed.is_alive() {
+            self.sign_out(0).await;
+            self.pass_while_alive(doomed, MINUTE).await;
+        }
+    }
+
+    async fn pass_while_alive(&mut self, doomed: &Process, duration: Duration) {
+        let until = self.world.awake() + duration;
+        while doomed.is_alive() && self.world.awake() < until {
+            self.pass(5 * SECOND).await;
+        }
+    }
+}
+
+/// Once `stopped` stands still, something is done in another process, and after a while it goes on.
+async fn wake_later(stopped: Arc<Process>, other: Option<App>, meanwhile: Meanwhile, world: Arc<World>) {
+    stopped.stopped().await;
+    let until = world.awake() + STANDS_STILL;
+    if let Some(app) = other {
+        tokio::time::sleep(SECOND).await;
+        match meanwhile {
+            Meanwhile::Refresh => {
+                app.does(|manager| async move { manager.refresh().await.is_ok() }).done().await;
+            }
+            Meanwhile::SignOut => drop(sign_out_in(&app, &world).await),
+        }
+    }
+    tokio::time::sleep(until.saturating_sub(world.awake())).await;
+    stopped.thaw();
+}
+
+/// One life, in which the first process is cut off at that step. Answers what it was at, unless it has lived through all.
+pub(crate) async fn life(world: Arc<World>, life: Life, step: u32) -> Option<&'static str> {
+    Device::new(world).cut_off_at(step, life).await
+}
