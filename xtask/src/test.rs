@@ -49,7 +49,8 @@ pub const STEPS: &[Step] = &[
     Step { name: "rust", about: "unit, contract, IPC and keychain tests", run: rust },
     Step {
         name: "simulation",
-        about: "2,000 session-months from a fresh seed, which is printed; `--from SEED` from that one, `--seeds N` so many",
+        about: "2,000 session-months from a fresh seed, which is printed (`--from SEED` from that one, `--seeds N` so many); \
+                short lives in which a process is killed, or stopped for long, at every step there is",
         run: || whole(simulation()),
     },
     Step {
@@ -214,12 +215,17 @@ fn rust() -> Result<Passed, Failure> {
 /// A quarter of an hour on two cores.
 const MONTHS: &str = "2000";
 
+/// How often each short life is lived with a process that is cut off at each of its steps: some 2,000 times each round.
+const ROUNDS: &str = "3";
+
 fn simulation() -> Result<(), Failure> {
     let mut told: Vec<&str> = SIMULATED.get().into_iter().flatten().map(String::as_str).collect();
     if !told.contains(&SEEDS) {
         told.extend([SEEDS, MONTHS]);
     }
-    crate::simulate::simulate(&told, BUILD_BOUND)
+    crate::simulate::simulate(&told, BUILD_BOUND)?;
+    let first = told.iter().position(|word| *word == FROM).map_or(&[][..], |at| &told[at..at + 2]);
+    crate::simulate::simulate(&[&["--crash-points", ROUNDS], first].concat(), BUILD_BOUND)
 }
 
 /// Off by default, and in the reference all the same.
