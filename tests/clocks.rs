@@ -9,6 +9,7 @@ use crate::support::{Device, eventually};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: i64 = 24 * 3600;
+const YEAR: i64 = 365 * DAY;
 
 /// The issuer signed when the token was issued, and earlier runs noted when the user was active: it is no earlier now.
 #[tokio::test(flavor = "multi_thread")]
@@ -32,7 +33,7 @@ async fn c7_a_clock_that_is_set_back_between_two_runs_does_not_extend_a_session(
 /// With the server's word on the time a machine's clock that is a day off changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn c9_deadlines_are_kept_by_the_servers_time() {
-    for off in [DAY, -DAY] {
+    for off in [3600, -3600, DAY, -DAY, 10 * YEAR, -10 * YEAR, -60 * YEAR] {
         let mut device = Device::new().await;
         device.policy = Policy { inactivity_timeout: Some(30 * MINUTE), ..Policy::default() };
         device.clock_is_set(off);
@@ -104,7 +105,7 @@ async fn c9_c10_a_clock_that_is_set_ends_nothing_and_hides_no_sleep() {
     let mut device = Device::new().await;
     device.policy = Policy { inactivity_timeout: Some(30 * MINUTE), ..Policy::default() };
     let (app, _) = device.signed_in().await;
-    for off in [3600, 10 * 365 * DAY, -DAY, 0] {
+    for off in [3600, -3600, DAY, -DAY, 10 * YEAR, -10 * YEAR, -60 * YEAR, 0] {
         device.clock_is_set(off);
         assert_eq!(app.session().await.status, SessionStatus::Active, "{off}");
     }

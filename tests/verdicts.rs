@@ -1,5 +1,7 @@
 //! What every row of OTPless's error table, and everything else that can come back, means for the session (C5).
 
+use std::time::Duration;
+
 use otpless_local::{Fault, Operation};
 use tauri_plugin_otpless::{EndReason, ErrorKind, SessionStatus};
 
@@ -55,6 +57,23 @@ async fn c5_nothing_but_a_verdict_ends_a_session_on_refresh() {
         let diagnostics = app.diagnostics();
         assert_eq!(diagnostics.counters.refresh_failures, 1);
         assert_eq!(diagnostics.last_refresh.unwrap().error, Some(error), "{fault:?}");
+    }
+}
+
+/// A session that has no good token, because none can be had, says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn c5_a_session_that_is_stale_says_why_its_last_refresh_failed() {
+    for (fault, kind, code) in survivable() {
+        let device = Device::new().await;
+        let (app, _) = device.signed_in().await;
+        device.control.fault(Operation::Refresh, fault.clone(), 100);
+        device.time_passes(Duration::from_secs(25 * 3600));
+        let error = app.refresh().await.unwrap_err();
+        let session = app.session().await;
+        assert_eq!((session.status, session.end_reason), (SessionStatus::Stale, None), "{fault:?}");
+        let last = app.diagnostics().last_refresh.expect("there was one");
+        assert_eq!((last.ok, last.error.as_ref()), (false, Some(&error)), "{fault:?}");
+        assert_eq!((error.kind(), error.code()), (kind, code), "{fault:?}");
     }
 }
 

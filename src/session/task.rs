@@ -34,6 +34,7 @@ impl SessionManager {
     pub async fn run(self) {
         let inner = self.0;
         let mut settled_at = Duration::ZERO;
+        let mut looked = inner.now();
         loop {
             inner.hear_time();
             inner.update(|_, _| ());
@@ -55,21 +56,24 @@ impl SessionManager {
                 // A runtime that shuts down drops what is spawned on it at once, which leaves everything due: without
                 // a pause here this loop would never let it end.
                 tokio::task::yield_now().await;
-                continue;
+                plan.sleep = None;
+            } else {
+                match plan.sleep {
+                    None => inner.wake.notified().await,
+                    Some(sleep) => tokio::select! {
+                        // In order, so that a simulation can be played again.
+                        biased;
+                        () = inner.wake.notified() => {}
+                        () = tokio::time::sleep(sleep) => {}
+                    },
+                }
             }
-            match plan.sleep {
-                None => inner.wake.notified().await,
-                Some(sleep) => tokio::select! {
-                    // In order, so that a simulation can be played again.
-                    biased;
-                    () = inner.wake.notified() => {}
-                    () = tokio::time::sleep(sleep) => {}
-                },
-            }
-            if jumped(now, inner.now(), plan.sleep.filter(|_| MONOTONIC_SLEEPS_NOT)) {
+            // Since the last such look, so that no moment is left out: a machine falls asleep at any.
+            let before = std::mem::replace(&mut looked, inner.now());
+            if jumped(before, looked, plan.sleep.filter(|_| MONOTONIC_SLEEPS_NOT)) {
                 tracing::debug!("the machine slept");
-                settled_at = inner.now().monotonic + SETTLE;
-                inner.update_quietly(|state, _| state.retries.network_may_be_back(now.monotonic));
+                settled_at = looked.monotonic + SETTLE;
+                inner.update_quietly(|state, _| state.retries.network_may_be_back(before.monotonic));
             }
         }
     }

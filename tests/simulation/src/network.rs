@@ -54,8 +54,7 @@ enum Lie {
     ExpiredTokens,
     /// Well signed and of this session, and the service knows nothing of them. Not a fault, but the end of all trust.
     NeverIssued,
-    /// Of this session, and signed by nobody knows whom. Not in the place of a refresh's answer: a key that is not known yet
-    /// is taken there for the issuer's next one, and the tokens are stored before they can be verified.
+    /// Of this session, and signed by nobody knows whom.
     ForgedTokens,
 }
 
@@ -69,9 +68,11 @@ impl Lie {
         }
     }
 
-    /// The answer to `call`, if there are tokens in such a one.
-    fn told(self, call: &Call, world: &World) -> Option<InProcessAnswer> {
-        if self == Self::ForgedTokens && call.kind() == "refresh" {
+    /// The answer to a `call` of `process`, if there are tokens in such a one. A refresh is not answered so if it cannot be found
+    /// out: a key that is not at hand is taken for the issuer's next one, and the tokens are stored before they can be verified.
+    fn told(self, process: &str, call: &Call, world: &World) -> Option<InProcessAnswer> {
+        let cannot_tell = self == Self::ForgedTokens || !world.oracle().has_keys(process);
+        if call.kind() == "refresh" && cannot_tell {
             return None;
         }
         let session_id = world.oracle().session_of(call)?;
@@ -263,7 +264,7 @@ impl Network {
                     Fate::Instead(_, status, body, retry_after) => {
                         Ok(response(status, body.as_bytes().to_vec(), None, retry_after))
                     }
-                    Fate::Lies(lie) => match lie.told(&call, &world) {
+                    Fate::Lies(lie) => match lie.told(&process, &call, &world) {
                         Some(lie) => Ok(response(lie.status, lie.body, Some(world.date()), None)),
                         None => Err(Unreachable::ConnectionLost.into()),
                     },

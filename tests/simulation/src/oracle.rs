@@ -23,6 +23,9 @@ const ACTIVITY_SLACK: Duration = Duration::from_secs(15);
 /// The loop looks at least this often while the machine is awake (`MAX_SLEEP`), and what is published may be so old.
 const LOOK_SLACK: Duration = Duration::from_secs(65);
 
+/// After a sleep the network gets as long to come back (`SETTLE` in `src/session/task.rs`).
+const SETTLE: Duration = Duration::from_secs(3);
+
 /// OTPless's tolerance for `exp`.
 const LEEWAY: Duration = Duration::from_secs(60);
 
@@ -51,6 +54,12 @@ const STORED_BY_NOW: Duration = Duration::from_secs(60 * 60);
 /// Enough of a user's id to tell users apart.
 pub(crate) fn short(user: &str) -> &str {
     user.get(..9).unwrap_or(user)
+}
+
+/// Whether it is a key set with keys in it.
+fn brings_keys(body: &[u8]) -> bool {
+    let set: Value = serde_json::from_slice(body).unwrap_or_default();
+    set.get("keys").and_then(Value::as_array).is_some_and(|keys| !keys.is_empty())
 }
 
 /// One sign-in, as it really is.
@@ -115,6 +124,10 @@ struct Seen {
     /// Until when, by true time, the service has asked it not to make calls of a kind (`Retry-After`).
     asked_to_wait: HashMap<&'static str, Timestamp>,
     last_offer: Option<(String, Duration)>,
+    /// Whether it has had the issuer's keys from the issuer.
+    has_keys: bool,
+    /// When, while the machine was awake, it has first shown something after a night without anybody (`quiet_night`).
+    noticed: Option<Duration>,
     started: Duration,
     died: Option<Duration>,
     /// When it last began to run: it was started, or went on after it had stood still.
@@ -131,6 +144,8 @@ pub(crate) struct Oracle {
     issued: HashMap<String, (String, Timestamp)>,
     seen: BTreeMap<String, Seen>,
     last_jump: Option<Duration>,
+    /// Since when the machine is awake after a sleep before which nothing was under way, and nobody has done anything since.
+    quiet_night: Option<Duration>,
     /// Whether a process was told the time since the machine was started, and has told the others: whoever starts now knows it.
     time_is_shared: bool,
     pub(crate) violations: Vec<String>,
@@ -146,6 +161,7 @@ impl Oracle {
             issued: HashMap::new(),
             seen: BTreeMap::new(),
             last_jump: None,
+            quiet_night: None,
             time_is_shared: false,
             violations: Vec::new(),
         }
@@ -212,6 +228,24 @@ impl Oracle {
                 seen.was_told_time = false;
             }
         }
+    }
+
+    /// Whether `process` can verify what it is given.
+    pub(crate) fn has_keys(&self, process: &str) -> bool {
+        self.seen.get(process).is_some_and(|seen| seen.has_keys)
+    }
+
+    /// The machine wakes up from a sleep before which nothing was under way.
+    pub(crate) fn quiet_night(&mut self, world: &World) {
+        self.quiet_night = Some(world.awake());
+        for seen in self.seen.values_mut() {
+            seen.noticed = None;
+        }
+    }
+
+    /// Somebody does something again.
+    pub(crate) fn somebody_acts(&mut self) {
+        self.quiet_night = None;
     }
 
     /// Its processes are dead.
@@ -421,6 +455,14 @@ impl Oracle {
             let by = until.saturating_since(world.true_now());
             wrong.push(format!("{process} calls {kind} {by:?} before the service asked it to"));
         }
+        if let Some(noticed) =
+            seen.noticed.filter(|at| self.quiet_night.is_some() && kind != "keys" && now < *at + SETTLE)
+        {
+            wrong.push(format!(
+                "{process} calls {kind} {:?} after it woke up: the network has not settled",
+                now - noticed
+            ));
+        }
         let calls = if kind == "keys" { &mut seen.key_fetches } else { &mut seen.calls };
         calls.push_back(now);
         while calls.front().is_some_and(|at| *at + hour <= now) {
@@ -506,6 +548,8 @@ impl Oracle {
             if was_told {
                 seen.told_time_at.get_or_insert(world.awake());
             }
+            seen.has_keys |= call.kind() == "keys"
+                && response.is_some_and(|response| response.status == 200 && brings_keys(&response.body));
             if let Some(wait) = response.and_then(|response| response.retry_after) {
                 // Of an answer without OTPless's codes, as a key set's are, no more is believed.
                 let most = if call.kind() == "keys" { MOST_OF_ANYBODY } else { Duration::MAX };
@@ -543,6 +587,11 @@ impl Oracle {
     /// Something was published.
     pub(crate) fn observe(&mut self, process: &str, session: &Session, world: &World) {
         self.check(process, session, LOOK_SLACK, world);
+        if let Some(woke) = self.quiet_night
+            && let Some(seen) = self.seen.get_mut(process).filter(|seen| seen.woke < woke)
+        {
+            seen.noticed.get_or_insert(world.awake());
+        }
         let Some(seen) = self.seen.get(process).filter(|seen| seen.time_known) else { return };
         if session.status != SessionStatus::Active {
             return;

@@ -21,6 +21,8 @@ pub(crate) struct Life {
     rotation: Rotation,
     /// Another process of the app runs beside the one that dies.
     in_company: bool,
+    /// It begins with what an earlier run of the app has left behind.
+    is_old: bool,
     /// The keychain does not answer well while the session is refreshed.
     at_refresh: Mood,
     /// The network as the second user signs in and signs out.
@@ -49,6 +51,8 @@ pub(crate) const LIVES: &[Life] = &[
     Life { name: "keychain-mute", at_refresh: Mood::Mute, ..ALONE },
     Life { name: "offline", at_logout: Weather::Offline, ..ALONE },
     Life { name: "in-company-offline", in_company: true, at_logout: Weather::Offline, ..ALONE },
+    Life { name: "old", is_old: true, ..ALONE },
+    Life { name: "old-in-company", is_old: true, in_company: true, ..ALONE },
     Life { name: "stopped", in_company: true, cut: Cut::Stop, ..ALONE },
     Life {
         name: "stopped-signed-out",
@@ -63,6 +67,7 @@ const ALONE: Life = Life {
     name: "alone",
     rotation: Rotation::Strict,
     in_company: false,
+    is_old: false,
     at_refresh: Mood::Well,
     at_logout: Weather::Fine,
     cut: Cut::Death,
@@ -94,6 +99,9 @@ impl Life {
 impl Device {
     /// Answers what the process was at when it was cut off; `None` if its life has no such step.
     async fn cut_off_at(mut self, step: u32, life: Life) -> Option<&'static str> {
+        if life.is_old {
+            self.live_before().await;
+        }
         self.start(0);
         if life.in_company {
             self.start(1);
@@ -118,8 +126,25 @@ impl Device {
         was_at
     }
 
-    async fn live_until_death(&mut self, doomed: &Arc<Process>, life: Life) {
+    /// What an earlier run of the app leaves behind: a session, and the revocation of the one before it.
+    async fn live_before(&mut self) {
         drop(self.sign_in(0).await);
+        self.pass(MINUTE).await;
+        self.world.set_weather(Weather::Offline);
+        drop(self.sign_in(0).await);
+        self.pass(MINUTE).await;
+        if let Some(app) = self.apps[0].take() {
+            app.process.kill("after it was closed");
+        }
+        self.world.set_weather(Weather::Fine);
+    }
+
+    async fn live_until_death(&mut self, doomed: &Arc<Process>, life: Life) {
+        if life.is_old {
+            self.look(0).await;
+        } else {
+            drop(self.sign_in(0).await);
+        }
         if life.in_company {
             self.look(1).await;
         }
@@ -131,7 +156,11 @@ impl Device {
             // A night: the token is due, the machine wakes up, and the loop refreshes.
             self.set_mood(life.at_refresh);
             self.fall_asleep(24 * HOUR);
+            if !doomed.is_frozen() {
+                self.world.oracle().quiet_night(&self.world);
+            }
             self.pass_while_alive(doomed, 2 * MINUTE).await;
+            self.world.oracle().somebody_acts();
             self.set_mood(Mood::Well);
             self.pass_while_alive(doomed, 10 * MINUTE).await;
         }
@@ -164,6 +193,7 @@ async fn wake_later(stopped: Arc<Process>, other: Option<App>, meanwhile: Meanwh
     let until = world.awake() + STANDS_STILL;
     if let Some(app) = other {
         tokio::time::sleep(SECOND).await;
+        world.oracle().somebody_acts();
         match meanwhile {
             Meanwhile::Refresh => {
                 app.does(|manager| async move { manager.refresh().await.is_ok() }).done().await;
