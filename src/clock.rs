@@ -152,8 +152,8 @@ impl ServerDate {
         date.map(|says| Self { says, asked })
     }
 
-    /// What it said, if that still tells what time it is. An answer that took long to get here, or stood in a cache, or in a process
-    /// that was stopped, or in a machine that slept, says little about `now`: none of the clocks may have gone on by much.
+    /// What it said, if that still tells what time it is. An answer that took long to get here, or that lay in a process
+    /// that was stopped or in a machine that slept, says little about `now`: none of the clocks may have gone on by much.
     pub(crate) fn at(self, now: Now) -> Option<Timestamp> {
         let passed = |then: Duration, since: Duration| since.checked_sub(then);
         let by_wall =

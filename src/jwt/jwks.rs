@@ -176,7 +176,6 @@ impl Inner {
         if let Some(left) = self.held_for() {
             return Ok(Fetched { held_for: Some(left), ..Fetched::default() });
         }
-        let asked = Now::read(&*self.clock);
         let outcome = self.ask().await;
         let now = steady(&*self.clock);
         let mut keys = self.lock();
@@ -193,11 +192,7 @@ impl Inner {
                 drop(keys);
                 let url = self.source.url().as_str();
                 self.log.put(LOG_KEY, json!({ "url": url, "fetchedAt": fetched_at, "keys": saved }));
-                Ok(Fetched {
-                    fetched: true,
-                    server_date: ServerDate::heard(server_date, asked),
-                    held_for: None,
-                })
+                Ok(Fetched { fetched: true, server_date, held_for: None })
             }
             Err(error) => {
                 // A wait that the server asked for holds everyone (requirement C6).
@@ -209,7 +204,7 @@ impl Inner {
     }
 
     /// The keys as the issuer has them now.
-    async fn ask(&self) -> Result<(HashMap<String, RsaKey>, Option<Timestamp>)> {
+    async fn ask(&self) -> Result<(HashMap<String, RsaKey>, Option<ServerDate>)> {
         let url = match &self.source {
             KeySource::KeySet(url) => url.clone(),
             // Asked for each time, so that a key set that moves is followed.
@@ -222,9 +217,12 @@ impl Inner {
                 discovery::jwks_uri(&document.body, url, &self.expected.issuer)?
             }
         };
+        let asked = Now::read(&*self.clock);
         let response = self.get(url, MAX_KEY_SET_BYTES).await?;
         match parse(&response.body) {
-            Some(keys) if response.status == 200 && !keys.is_empty() => Ok((keys, response.date)),
+            Some(keys) if response.status == 200 && !keys.is_empty() => {
+                Ok((keys, ServerDate::heard(response.date, asked)))
+            }
             _ => Err(self
                 .unusable("the key set of OTPless cannot be used (it is empty, or not a key set)")
                 .with_retry_after(wait(&response))),

@@ -234,16 +234,18 @@ impl Network {
             world.refresh_sent.notify_one();
         }
         let weather = world.weather();
+        let is_calm = world.scenario.calm && weather == Weather::Fine;
         let fate = match world.sabotage {
             Some(Sabotage::EndlessWaits) if call.kind() == "refresh" => Fate::ASKED_TO_WAIT,
             Some(Sabotage::StolenKey) if call.kind() == "refresh" => Fate::Lies(Lie::NeverIssued),
             Some(Sabotage::RevokesNothing) if call.kind() == "revoke" => Fate::NOTHING_DONE,
+            _ if is_calm => Fate::Arrives,
             _ => world.draw(|rng| Fate::draw(rng, weather)),
         };
         if let Some(name) = fate.name() {
             *world.report().faults.entry(name).or_default() += 1;
         }
-        let slow = world.percent(if world.weather() == Weather::Flaky { 20 } else { 1 });
+        let slow = !is_calm && world.percent(if weather == Weather::Flaky { 20 } else { 1 });
         let longest = Duration::from_millis(if slow { 25_000 } else { 400 });
         let way = || world.between(Duration::from_millis(5), longest);
         let (there, back) = (way(), way());

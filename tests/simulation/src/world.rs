@@ -38,6 +38,8 @@ pub(crate) struct Scenario {
     pub(crate) unset_clock: bool,
     /// Whether stored bytes are damaged.
     pub(crate) damage: bool,
+    /// Whether fine weather is without any accident: no call is lost in it, and none is slow.
+    pub(crate) calm: bool,
     /// Of a hundred moments at which something is under way, how many are disturbed.
     pub(crate) trouble: u32,
 }
@@ -68,6 +70,7 @@ impl Scenario {
             clock_is_set,
             unset_clock: rng.u32(..100) < 80,
             damage: rng.u32(..100) < 8,
+            calm: false,
             trouble: *pick(rng, &[(20, 0), (40, 15), (40, 50)]),
         }
     }

@@ -91,6 +91,7 @@ impl Life {
             clock_is_set: false,
             unset_clock: true,
             damage: false,
+            calm: true,
             trouble: 0,
         }
     }
