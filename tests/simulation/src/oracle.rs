@@ -48,6 +48,9 @@ const EXCHANGE_INTERVAL: Duration = Duration::from_secs(59);
 pub(crate) const DIED_BEFORE_WRITE: &str = "the server rotated and the process died before the write";
 pub(crate) const ANSWER_LOST: &str = "the server rotated and the network lost its answer";
 
+/// A keychain that works takes what it is given within this: a queue of a few calls, of 20 ms each.
+const STORED_AT_ONCE: Duration = Duration::from_secs(1);
+
 /// A keychain that has worked for so long, in a process that has run for so long, has been tried again.
 const STORED_BY_NOW: Duration = Duration::from_secs(60 * 60);
 

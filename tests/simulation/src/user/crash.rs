@@ -75,11 +75,16 @@ const ALONE: Life = Life {
 };
 
 impl Life {
+    /// Whether a session may be lost in it: a process dies, and the service answers for a spent token no more.
+    pub(crate) fn may_cost_a_session(self) -> bool {
+        self.rotation == Rotation::Strict && self.cut == Cut::Death
+    }
+
     pub(crate) fn named(name: &str) -> Option<Self> {
         LIVES.iter().find(|life| life.name == name).copied()
     }
 
-    /// Nothing is left to the seed but the order of things.
+    /// Nothing is left to the seed but the order of things, how long each takes, and jitter.
     pub(crate) fn scenario(self) -> Scenario {
         Scenario {
             policy: Policy::default(),
