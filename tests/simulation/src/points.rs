@@ -20,6 +20,9 @@ use crate::{
 /// No life has so many steps: one that does not end is no life.
 const MOST_STEPS: u32 = 20_000;
 
+/// What has failed so often is broken; its further steps would tell no more.
+const ENOUGH_FAILURES: usize = 20;
+
 /// What came of all that were cut off so far.
 #[derive(Debug, Default)]
 struct Total {
@@ -49,6 +52,7 @@ pub(crate) fn all(first: u64, rounds: u64, how: Play) -> bool {
     let lives = LIVES.len() as u64;
     on_all_cores(rounds * lives, |n| {
         let (seed, life) = (first.wrapping_add(n / lives), LIVES[(n % lives) as usize]);
+        let mut failures = 0;
         for step in 0..=MOST_STEPS {
             let outcome = play(seed, Run::Life(life, step), how);
             let mut wrong = wrong_with(life, &outcome);
@@ -62,6 +66,10 @@ pub(crate) fn all(first: u64, rounds: u64, how: Play) -> bool {
             }
             if !wrong.is_empty() {
                 total.failed.push((seed, life.name, step));
+                failures += 1;
+                if failures == ENOUGH_FAILURES {
+                    return;
+                }
             }
             let Some(at) = outcome.cut_at else {
                 let most = total.steps.entry(life.name).or_default();
