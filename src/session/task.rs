@@ -68,7 +68,8 @@ impl SessionManager {
                     },
                 }
             }
-            // Since the last such look, so that no moment is left out: a machine falls asleep at any.
+            // Since the last such look, and not since the plan: a machine also falls asleep while there is work to do. Where the
+            // monotonic clock goes on in a sleep, only a timer that was waited for shows that.
             let before = std::mem::replace(&mut looked, inner.now());
             if jumped(before, looked, plan.sleep.filter(|_| MONOTONIC_SLEEPS_NOT)) {
                 tracing::debug!("the machine slept");

@@ -66,7 +66,7 @@ fn help() -> String {
          \u{20}                               with --from SEED, from that one\n\
          cargo xtask simulate --seed S   one of them again, and what happened in it\n\
          cargo xtask simulate --crash-points N  short lives, N times over, in which a process is killed, or stopped for longer\n\
-         \u{20}                               than any timeout, at each step there is, in turn\n\
+         \u{20}                               than any timeout, at each of their steps, in turn\n\
          cargo xtask fuzz --minutes N    each fuzz target for that long, with the nightly compiler (10 minutes if not said);\n\
          \u{20}                               targets may be named: cargo xtask fuzz --minutes 1 jwt claims\n\
          cargo xtask desktop COMMAND     run a command with a display, a session bus and a keychain to throw away,\n\

@@ -50,7 +50,7 @@ pub const STEPS: &[Step] = &[
     Step {
         name: "simulation",
         about: "2,000 session-months from a fresh seed, which is printed (`--from SEED` from that one, `--seeds N` so many); \
-                short lives in which a process is killed, or stopped for long, at every step there is",
+                short lives in which a process is killed, or stopped for long, at each of their steps",
         run: || whole(simulation()),
     },
     Step {

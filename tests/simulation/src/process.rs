@@ -1,5 +1,5 @@
-//! A process of the app: the real engine, on a scheduler that can stop it at any await point or between two calls to the
-//! keychain, for a while (SIGSTOP) or for good (SIGKILL).
+//! A process of the app: the real engine, on a scheduler that can end it at any await point and before or after any call to the
+//! keychain (SIGKILL), and stop it for a while at any await point (SIGSTOP).
 
 use std::{
     fmt,

@@ -1,6 +1,6 @@
-//! One short life in which everything is done that writes: a process that starts, a sign-in, refreshes, another sign-in, a
-//! logout. It is lived once for each step it has, and at that step the process dies, or stands still for longer than anything
-//! waits for it. Months meet some of these moments, by chance; this meets all.
+//! One short life: a process that starts, a sign-in, refreshes, another sign-in, a logout. It is lived once for each step it has,
+//! and at that step the process dies, or stands still for longer than anything waits for it. Months meet some of these moments,
+//! by chance; this meets each step of these lives. Ends by a deadline or a verdict, and damage, are left to the months.
 
 use std::{sync::Arc, time::Duration};
 
