@@ -1,13 +1,17 @@
 //! Clocks that are wrong, and are set.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use otpless_local::{Operation, Settings};
 use tauri_plugin_otpless::{EndReason, SessionStatus, engine::Policy};
 
-use crate::support::{Device, eventually};
+use crate::support::{Device, Gate, Gated, eventually};
 
 const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
 const DAY: i64 = 24 * 3600;
 const YEAR: i64 = 365 * DAY;
 
@@ -234,4 +238,47 @@ async fn c9_junk_in_the_file_that_tells_the_time_tells_nothing() {
             "{junk}"
         );
     }
+}
+
+/// Rule 7: the network gets three seconds to come back after a sleep, also from whoever asks at once, and from a refresh that was
+/// decided on before the sleep and carried out after: what is lost on the way may be the next refresh token.
+#[tokio::test(flavor = "multi_thread")]
+async fn c10_nothing_is_sent_in_the_first_seconds_after_a_sleep() {
+    let device = Device::new().await;
+    let (gate, store) = (Arc::new(Gate::default()), device.store.clone());
+    let its_gate = gate.clone();
+    let app = device.start_with(move || Box::new(Gated(store.clone(), its_gate.clone())));
+    app.start_session(device.issue().web()).await.expect("the sign-in is accepted");
+    for decided_before in [false, true] {
+        device.time_passes(HOUR);
+        app.verify().await.expect("nothing holds it up");
+        device.time_passes(HOUR);
+        let refresh = {
+            let manager = (*app).clone();
+            async move { manager.refresh().await }
+        };
+        let woke;
+        if decided_before {
+            gate.set(true);
+            let refresh = tokio::spawn(refresh);
+            eventually("the look at the keychain", || gate.waiting() > 0).await;
+            device.machine_sleeps(HOUR);
+            woke = Instant::now();
+            gate.set(false);
+            refresh.await.expect("no panic").expect("the exchange is made");
+        } else {
+            device.machine_sleeps(HOUR);
+            woke = Instant::now();
+            refresh.await.expect("the exchange is made");
+        }
+        assert!(
+            woke.elapsed() >= Duration::from_secs(3),
+            "{:?}, decided before: {decided_before}",
+            woke.elapsed()
+        );
+    }
+    device.machine_sleeps(HOUR);
+    let woke = Instant::now();
+    app.verify().await.expect("the session is good");
+    assert!(woke.elapsed() >= Duration::from_secs(3), "{:?}", woke.elapsed());
 }

@@ -261,3 +261,27 @@ async fn c9_a_clock_that_was_wrong_at_sign_in_and_is_put_right_signs_nobody_out(
     app.until_status(SessionStatus::Active).await;
     assert_eq!(app.diagnostics().clock_skew_ms, 0);
 }
+
+/// Rule 2: what the user does last counts, also if it is the same as before: who brings a sign-in once more after a logout has not
+/// lost to that.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_sign_in_that_is_brought_again_after_the_logout_is_not_undone_by_it() {
+    let device = Device::new().await;
+    let app = device.start();
+    app.session().await;
+    let issued = device.issue();
+    let gate = device.control.pause(Operation::Jwks);
+    let first = tokio::spawn({
+        let (manager, result) = ((*app).clone(), issued.web());
+        async move { manager.start_session(result).await }
+    });
+    gate.held(1).await;
+    app.logout().await;
+    let mut second = std::pin::pin!(app.start_session(issued.web()));
+    assert!(tokio::time::timeout(Duration::ZERO, &mut second).await.is_err(), "it waits for the same keys");
+    gate.release();
+    let session = second.await.expect("nothing came after it");
+    assert_eq!((session.status, session.user_id), (SessionStatus::Active, Some(issued.user_id)));
+    first.await.expect("no panic").expect("one result for both");
+    assert_eq!(device.control.count(Operation::Delete), 0);
+}

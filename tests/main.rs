@@ -26,6 +26,7 @@ mod life;
 mod middleware;
 mod panics;
 mod peers;
+mod proven;
 mod refresh;
 #[cfg(debug_assertions)]
 mod rehearsal;

@@ -45,6 +45,7 @@ impl SessionManager {
 
 impl Inner {
     async fn details(self: Arc<Self>) -> Result<SessionDetails> {
+        self.network_settled().await;
         let (generation, (record, last, left)) = self.with_live(|live, state, now| {
             let (last, left) = (live.details.as_ref(), state.retries.details.wait_left(now));
             let last = last.filter(|last| now.monotonic < last.until || left.is_some());

@@ -47,6 +47,8 @@ enum Exchanged {
     Done,
     /// The token was refused that another process had replaced; the newer one is here, and due as well.
     Outdated,
+    /// The token was refused that could never be verified; the one before may be what the server knows.
+    WentBack,
 }
 
 impl Inner {
@@ -124,6 +126,7 @@ impl Inner {
             let inner = self.clone();
             // Nobody waits for it: the keys at hand are good for days.
             self.runtime.spawn(Box::pin(async move {
+                inner.network_settled().await;
                 if let Ok(fetched) = inner.verifier.fetch_keys().await {
                     inner.update(|state, now| state.learn_server_time(fetched.server_date, now));
                 }
@@ -139,9 +142,16 @@ impl Inner {
             None => RefreshLock::acquire(self.refresh_lock.clone()).await?,
         };
         let mut outcome = self.exchange(generation, asked_for).await;
-        if let Ok(Exchanged::Outdated) = outcome {
+        match outcome {
             // Once more with what another process has: under the lock nobody replaces that.
-            outcome = self.exchange(generation, asked_for).await;
+            Ok(Exchanged::Outdated) => outcome = self.exchange(generation, asked_for).await,
+            Ok(Exchanged::WentBack) => {
+                outcome = match self.still_live(generation, |live| live.record.clone()) {
+                    Ok(before) => self.exchange(generation, &before).await,
+                    Err(over) => Err(over),
+                };
+            }
+            _ => {}
         }
         if self.generation() != generation {
             // It ended meanwhile. Whoever gets the lock next must not find the token that was spent just now.
@@ -156,7 +166,7 @@ impl Inner {
         });
         match outcome? {
             Exchanged::Done => Ok(()),
-            Exchanged::Outdated => Err(Error::session_changed()),
+            Exchanged::Outdated | Exchanged::WentBack => Err(Error::session_changed()),
         }
     }
 
@@ -184,6 +194,7 @@ impl Inner {
             // Another process had refreshed it, and this one heard of it on the way here.
             return Ok(Exchanged::Done);
         }
+        self.network_settled().await;
         let _essential = Essential::start(self);
         let record = self.still_live(generation, |live| live.record.clone())?;
         // Whoever shared the last exchange, and was told to wait, may be the next to ask.
@@ -228,6 +239,11 @@ impl Inner {
         let ours = self.still_live(generation, |live| live.record.tokens.refresh_token.clone())?;
         if ours != record.tokens.refresh_token {
             return Ok(Exchanged::Outdated);
+        }
+        // Whoever refused it may never have issued it.
+        let before = record.proven.as_ref().map(|before| &before.refresh_token);
+        if before.is_some_and(|before| *before != ours) && self.goes_by_others(generation, record) {
+            return Ok(Exchanged::WentBack);
         }
         let expired =
             self.read(|state, now| record.refresh_expires_at.is_some_and(|at| state.server_now(now) >= at));

@@ -145,13 +145,19 @@ impl Inner {
                     state.not_before(moment, now);
                 }
                 let server_now = state.server_now(now);
-                let mut live = match checked {
-                    Ok(claims) => {
+                let before = checked.is_err().then(|| self.go_back(&record)).flatten();
+                let mut live = match (checked, before) {
+                    (Ok(claims), _) => {
                         state.is_there_again(&record.tokens.session_id);
                         let record = self.completed(*record, claims.as_ref());
                         Live::stored(Arc::new(record), claims, server_now, random)
                     }
-                    Err(()) => {
+                    (Err(()), Some((before, claims))) => {
+                        state.is_there_again(&before.tokens.session_id);
+                        let live = Live::stored(Arc::new(before), claims, server_now, random);
+                        Live { stored: false, ..live }
+                    }
+                    (Err(()), None) => {
                         let live = Live::stored(Arc::new(*record), None, server_now, random);
                         let sign_in = live.record.sign_in.clone();
                         state.phase = Phase::SignedIn(Box::new(live));
@@ -246,6 +252,9 @@ impl Inner {
             && let Ok(refresh) = self.verifier.verify(record.tokens.refresh_token.expose())
         {
             record.refresh_expires_at = Some(refresh.expires_at());
+        }
+        if session.is_some() {
+            record.proven = None;
         }
         record
     }

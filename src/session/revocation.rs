@@ -287,11 +287,13 @@ impl Inner {
     pub(super) async fn deliver_revocations(self: Arc<Self>) {
         let mut all_delivered = true;
         for revocation in self.read(|state, _| state.waiting.clone()) {
+            let again = self.is_signed_in_to_again(&revocation.session_id).await;
+            self.network_settled().await;
             let (still_over, claimed) = self.read(|state, _| {
                 let id = &revocation.session_id;
                 (
                     state.waiting.iter().any(|waiting| waiting.session_id == *id),
-                    state.claiming.iter().any(|(claimed, _)| claimed == id),
+                    state.claiming.iter().any(|claiming| claiming.session_id == *id),
                 )
             });
             if !still_over {
@@ -307,7 +309,7 @@ impl Inner {
                 all_delivered = false;
                 continue;
             }
-            if self.is_signed_in_to_again(&revocation.session_id).await {
+            if again {
                 continue;
             }
             let random = self.random();

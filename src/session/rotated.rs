@@ -7,7 +7,7 @@ use crate::{
     api::Refreshed,
     clock::Timestamp,
     error::{Error, Result},
-    jwt::{Claims, Unverified},
+    jwt::{Claims, Unverified, verify::LEEWAY},
     secret::Tokens,
     store::{
         StoreError,
@@ -67,8 +67,8 @@ impl Inner {
             None => old.refresh_expires_at,
             Some(claims) => claims.as_ref().map(Claims::expires_at),
         };
-        if self.are_over(old, session.as_ref(), refresh_expires_at, date) {
-            return Err(foreign("tokens that have expired"));
+        if self.are_old(old, session.as_ref(), refresh_expires_at, date) {
+            return Err(foreign("tokens that have expired, or that were issued before those at hand"));
         }
         let last_active_at = self.still_live(generation, |live| live.last_active_at)?;
         let record = SessionRecord {
@@ -78,14 +78,16 @@ impl Inner {
             expires_at: session.as_ref().map(Claims::expires_at),
             refresh_expires_at,
             last_active_at,
+            // Nobody knows yet whose these are: the key may be the issuer's next one, or anybody's.
+            proven: session.is_none().then(|| old.last_proven()),
             ..(**old).clone()
         };
         self.store_rotated(generation, record, session).await
     }
 
-    /// Whether a session would be over at once with what a refresh brought in an answer with this `Date`: the tokens before can
-    /// do no worse.
-    fn are_over(
+    /// Whether what a refresh brought in an answer with this `Date` is from some earlier time, so that the tokens before can do no
+    /// worse: the answer of an earlier exchange, once more, whose refresh token is spent.
+    fn are_old(
         &self,
         old: &SessionRecord,
         session: Option<&Claims>,
@@ -95,14 +97,22 @@ impl Inner {
         let before = self.verifier.verify(old.tokens.session_token.expose()).ok();
         // When the tokens before were issued has been, whatever the clocks say.
         let issued = before.as_ref().and_then(Claims::issued_at).unwrap_or(Timestamp(i64::MIN));
-        let now = self.read(|state, now| {
-            // The date and the tokens stand in one answer: how old that is does not matter between them. The machine's clock has
-            // to agree, unless it is surely wrong itself.
-            let date = date.map(|date| if now.wall < issued { date } else { date.min(now.wall) });
-            state.surely_now(now).max(issued).max(date.unwrap_or(issued))
-        });
-        let is_over = |at: Option<Timestamp>| at.is_some_and(|at| now >= at);
-        is_over(session.map(Claims::expires_at)) && is_over(refresh_expires_at)
+        let (wall, surely) = self.read(|state, now| (now.wall, state.surely_now(now)));
+        // The date and the tokens stand in one answer: how old that is does not matter between them. The machine's clock has
+        // to agree, unless it is surely wrong itself.
+        let date = date.map_or(issued, |date| if wall < issued { date } else { date.min(wall) });
+        let is_over = |at: Option<Timestamp>, now: Timestamp| at.is_some_and(|at| now >= at);
+        let expires_at = session.map(Claims::expires_at);
+        // By the present both have to be over: a process may have been stopped with a good answer in hand.
+        let now = surely.max(issued).max(date);
+        if is_over(expires_at, date - LEEWAY) || is_over(expires_at, now) && is_over(refresh_expires_at, now)
+        {
+            return true;
+        }
+        // The server's clock may have been put right, which the machine's confirms.
+        session
+            .and_then(Claims::issued_at)
+            .is_some_and(|at| at + LEEWAY < issued && at.0.abs_diff(wall.0) > LEEWAY.as_millis() as u64)
     }
 
     /// Whether a token that came alone lives as long as the refresh token, which the session token before it did not. The
@@ -157,9 +167,13 @@ impl Inner {
         if self.kept_by_peers().is_none_or(|theirs| theirs == record.sign_in) {
             self.vault.bulletin().post(&kept(&record));
         }
+        let proven = record.proven.clone();
         let outcome = loop {
-            let outcome = self.vault.commit(self.guard(generation), expect, Arc::new(record.clone())).await;
+            let outcome =
+                self.vault.commit(self.guard(generation), expect.clone(), Arc::new(record.clone())).await;
             match outcome {
+                // What is most likely good comes first.
+                Err(StoreError::TooLong { .. }) if record.proven.is_some() => record.proven = None,
                 Ok(Commit::Conflict(Stored::Unreadable(Unreadable::Corrupt))) => {
                     if self.found_damaged(generation) == Adopted::Settled {
                         return Err(Error::session_changed());
@@ -191,6 +205,7 @@ impl Inner {
             }
             _ => {}
         }
+        record.proven = proven;
         let random = self.random();
         let updated = self.update_live(generation, |state, now| {
             state.counters.refreshes += 1;

@@ -82,6 +82,7 @@ impl State {
         if let Some(slept) = now.slept_since(before) {
             self.retries.slept(slept);
         }
+        self.notice_sleep(before, now);
         let apart = now.apart_from(before);
         let set = now.set_since(before).or_else(|| (apart < 0).then_some(apart));
         if is_no_skew(set.unwrap_or(apart)) {

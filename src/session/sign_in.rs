@@ -39,22 +39,48 @@ impl SessionManager {
     /// logout or another sign-in came first.
     pub async fn start_session(&self, result: Value) -> Result<Session> {
         // What the user does from here on counts: a logout wins, here or in another process.
-        let before = (self.0.read(|state, _| state.user_actions), self.0.signed_out.read());
+        let before = Before::now(&self.0);
         self.0.wait_for_restore().await;
         let sign_in = SignIn::from_json(result)?;
-        let flight = self.0.claim(&sign_in.tokens.session_id);
+        let flight = self.0.claim(&sign_in.tokens.session_id, before);
         let inner = self.0.clone();
         // Detached: the caller may go away, the session is stored all the same (requirement C2).
-        let started = flight.run(&*self.0.runtime, || inner.begin(before, sign_in));
+        let started = flight.run(&*self.0.runtime, || inner.begin(sign_in));
         started.await.unwrap_or_else(|_| Err(lost()))?;
         Ok(self.current())
     }
+}
+
+/// What the user had done when a sign-in was brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Before {
+    /// In this process: [`State::user_actions`](super::state::State::user_actions).
+    actions: u64,
+    /// The note of the last logout in any process.
+    signed_out: Option<String>,
+}
+
+impl Before {
+    fn now(inner: &Inner) -> Self {
+        Self { actions: inner.read(|state, _| state.user_actions), signed_out: inner.signed_out.read() }
+    }
+}
+
+/// A sign-in that is being verified or stored, as those who bring the same one find it.
+#[derive(Debug)]
+pub(crate) struct Claiming {
+    pub(super) session_id: SessionId,
+    /// When it was brought last: who brings it once more has done so after whatever came between.
+    before: Before,
+    flight: Arc<SingleFlight<Result<()>>>,
 }
 
 /// A sign-in that is being verified or stored; ends however the sign-in ends.
 struct Claim {
     inner: Arc<Inner>,
     session_id: SessionId,
+    /// Whether those who bring the same one still find it.
+    is_open: bool,
     /// The generation it is stored in, from then on.
     storing: Option<u64>,
 }
@@ -62,7 +88,9 @@ struct Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.inner.update(|state, _| {
-            state.claiming.retain(|(id, _)| *id != self.session_id);
+            if self.is_open {
+                state.claiming.retain(|claiming| claiming.session_id != self.session_id);
+            }
             if self.storing.is_some() && state.storing == self.storing {
                 state.storing = None;
                 // It came to nothing without anybody having ended it: the session it was to replace goes on, in a
@@ -172,24 +200,26 @@ impl Inner {
 
     /// The flight of this sign-in, joined by everyone who brings the same one: an SDK that calls back twice, or two
     /// windows, must not make two sessions of it of which the second revokes the first.
-    fn claim(&self, session_id: &SessionId) -> Arc<SingleFlight<Result<()>>> {
+    fn claim(&self, session_id: &SessionId, before: Before) -> Arc<SingleFlight<Result<()>>> {
+        let signed_out = self.signed_out.read();
         self.update_quietly(|state, _| {
-            if let Some((_, flight)) = state.claiming.iter().find(|(claimed, _)| claimed == session_id) {
-                return flight.clone();
+            let now = Before { actions: state.user_actions, signed_out };
+            if let Some(claiming) = state.claiming.iter_mut().find(|there| there.session_id == *session_id) {
+                // Brought later than whatever the user has done so far.
+                if before == now {
+                    claiming.before = before;
+                }
+                return claiming.flight.clone();
             }
-            let flight = Arc::new(SingleFlight::default());
-            state.claiming.push((session_id.clone(), flight.clone()));
+            let (session_id, flight) = (session_id.clone(), Arc::new(SingleFlight::default()));
+            state.claiming.push(Claiming { session_id, before, flight: flight.clone() });
             flight
         })
     }
 
-    async fn begin(
-        self: Arc<Self>,
-        (actions_before, logout_before): (u64, Option<String>),
-        sign_in: SignIn,
-    ) -> Result<()> {
+    async fn begin(self: Arc<Self>, sign_in: SignIn) -> Result<()> {
         let session_id = sign_in.tokens.session_id.clone();
-        let mut claim = Claim { inner: self.clone(), session_id, storing: None };
+        let mut claim = Claim { inner: self.clone(), session_id, is_open: true, storing: None };
         let verified = self.verify_sign_in(&sign_in).await?;
         let running = self.read(|state, _| {
             state.live().is_some_and(|live| live.record.tokens.session_id == sign_in.tokens.session_id)
@@ -200,22 +230,29 @@ impl Inner {
         }
         let _essential = Essential::start(&self);
         let record = Arc::new(self.new_record(sign_in, &verified));
-        let signed_out_elsewhere = self.signed_out.read() != logout_before;
+        let session_id = &claim.session_id;
+        let now = self.signed_out.read();
         let mut over = None;
         // A new generation, before anything is stored: what is under way for the old session is dropped from here on.
         let generation = self.update(|state, _| {
-            (state.user_actions == actions_before && !signed_out_elsewhere).then(|| {
-                over = state.live().map(|live| live.record.sign_in.clone());
-                state.user_actions += 1;
-                state.phase = match std::mem::replace(&mut state.phase, Phase::Restoring) {
-                    Phase::SignedIn(old) => Phase::Replacing(old),
-                    other => other,
-                };
-                let generation = self.next_generation(state);
-                state.storing = Some(generation);
-                generation
-            })
+            let before = state.claiming.iter().find(|there| there.session_id == *session_id);
+            let now = Before { actions: state.user_actions, signed_out: now };
+            if before.is_none_or(|there| there.before != now) {
+                // Who brings it from here on does so after the logout.
+                state.claiming.retain(|there| there.session_id != *session_id);
+                return None;
+            }
+            over = state.live().map(|live| live.record.sign_in.clone());
+            state.user_actions += 1;
+            state.phase = match std::mem::replace(&mut state.phase, Phase::Restoring) {
+                Phase::SignedIn(old) => Phase::Replacing(old),
+                other => other,
+            };
+            let generation = self.next_generation(state);
+            state.storing = Some(generation);
+            Some(generation)
         });
+        claim.is_open = generation.is_some();
         claim.storing = generation;
         let Some(generation) = generation else {
             self.revoke_dropped(&record).await;
@@ -367,6 +404,7 @@ impl Inner {
             // Whoever signs in is there; but a clock that is ahead must not make it so for longer.
             last_active_at: if known { now.max(started_at) } else { started_at },
             state: sign_in.state,
+            proven: None,
             tokens: sign_in.tokens,
         }
     }

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::Arc,
     time::Duration,
 };
 
@@ -15,14 +14,15 @@ use super::{
     retry::{Retries, Retry},
     said::Said,
     schedule::{Job, Pace},
+    sign_in::Claiming,
+    sleep::Sleep,
     snapshot::{Counters, EndReason, Exchange, Session, SessionStatus, Storage, UserClaims},
 };
 use crate::{
     clock::{Now, Timestamp},
     digest::sha256,
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind},
     secret::SessionId,
-    single_flight::SingleFlight,
     store::{
         StoreError,
         outbox::{self, MAX_REVOCATIONS, Revocation},
@@ -87,8 +87,8 @@ pub(crate) struct State {
     pub(crate) user_actions: u64,
     /// Whether what is written down of the last activity was written by the wrong time.
     pub(crate) activity_moved: bool,
-    /// The sign-ins that are being verified or stored, and what those who bring the same one wait for.
-    pub(crate) claiming: Vec<(SessionId, Arc<SingleFlight<Result<()>>>)>,
+    /// The sign-ins that are being verified or stored.
+    pub(crate) claiming: Vec<Claiming>,
     /// What other processes have said of the keychain, as last heard.
     pub(crate) heard: Option<Heard>,
     /// The note of a logout that a later sign-in has outlived.
@@ -104,6 +104,7 @@ pub(crate) struct State {
     pub(crate) hoped: Option<Duration>,
     /// When the state was last looked at, to notice a clock that was changed.
     pub(super) looked: Option<Now>,
+    pub(super) sleep: Sleep,
     /// When the app last came to the front or said so, by the machine's clock.
     pub(crate) last_look: Option<Timestamp>,
     pub(crate) last_refresh: Option<Exchange>,
@@ -141,6 +142,7 @@ impl Default for State {
             looked_for_damage: None,
             hoped: None,
             looked: None,
+            sleep: Sleep::default(),
             last_look: None,
             last_refresh: None,
             last_verify: None,

@@ -121,6 +121,7 @@ impl Inner {
 
     async fn authenticate_once(self: Arc<Self>) -> Result<()> {
         let _running = Running::start(&self, Job::Heartbeat);
+        self.network_settled().await;
         let (generation, record) = self.with_live(|live, _, _| live.record.clone())?;
         let (outcome, wait) = self.ask(generation, &record).await;
         let random = self.random();

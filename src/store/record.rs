@@ -75,6 +75,30 @@ pub struct SessionRecord {
     pub last_active_at: Timestamp,
     /// The mobile SDKs' `state`.
     pub state: Option<String>,
+    /// The tokens before, while those that came in their place could not be verified: they may turn out to be nobody's.
+    pub proven: Option<Proven>,
+}
+
+/// Tokens of the session that are known to be genuine, and that the server may still take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// The session JWT.
+    pub session_token: SessionToken,
+    /// The refresh JWT.
+    pub refresh_token: RefreshToken,
+    /// When the session token expires.
+    pub expires_at: Option<Timestamp>,
+    /// When the refresh token expires.
+    pub refresh_expires_at: Option<Timestamp>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProvenBody<T> {
+    session_token: T,
+    refresh_token: T,
+    expires_at: Option<Timestamp>,
+    refresh_expires_at: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,9 +118,35 @@ struct Body<T> {
     last_active_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     state: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proven: Option<ProvenBody<T>>,
 }
 
 impl SessionRecord {
+    /// What is known to be genuine of this session: its tokens, or those before if these could not be verified.
+    pub(crate) fn last_proven(&self) -> Proven {
+        self.proven.clone().unwrap_or_else(|| Proven {
+            session_token: self.tokens.session_token.clone(),
+            refresh_token: self.tokens.refresh_token.clone(),
+            expires_at: self.expires_at,
+            refresh_expires_at: self.refresh_expires_at,
+        })
+    }
+
+    /// The record with the tokens before, counted on so that it is newer for everyone; `None` if there are none.
+    pub(crate) fn with_proven(&self) -> Option<Self> {
+        let Proven { session_token, refresh_token, expires_at, refresh_expires_at } = self.proven.clone()?;
+        let session_id = self.tokens.session_id.clone();
+        Some(Self {
+            rotation: self.rotation.saturating_add(1),
+            tokens: Tokens { session_id, session_token, refresh_token },
+            expires_at,
+            refresh_expires_at,
+            proven: None,
+            ..self.clone()
+        })
+    }
+
     /// Whether these tokens were issued after `other`'s: by a later exchange, or after the same one, in which case those that
     /// live longer are later. The rotation count does not tell, because a process that could not store counts on by
     /// itself.
@@ -134,11 +184,20 @@ impl SessionRecord {
             refresh_expires_at: self.refresh_expires_at,
             last_active_at: self.last_active_at,
             state: self.state.clone(),
+            proven: self.proven.as_ref().map(|proven| ProvenBody {
+                session_token: proven.session_token.expose(),
+                refresh_token: proven.refresh_token.expose(),
+                expires_at: proven.expires_at,
+                refresh_expires_at: proven.refresh_expires_at,
+            }),
         };
+        let proven =
+            body.proven.as_ref().map_or(0, |proven| proven.session_token.len() + proven.refresh_token.len());
         let capacity = 1024
             + body.session_id.len()
             + body.session_token.len()
             + body.refresh_token.len()
+            + proven
             + 6 * (self.user_id.len() + self.state.as_ref().map_or(0, String::len));
         text::seal(NAME, RECORD_VERSION, capacity, &body)
     }
@@ -169,6 +228,12 @@ impl SessionRecord {
             refresh_expires_at: body.refresh_expires_at,
             last_active_at: body.last_active_at,
             state: body.state,
+            proven: body.proven.map(|proven| Proven {
+                session_token: SessionToken::new(proven.session_token),
+                refresh_token: RefreshToken::new(proven.refresh_token),
+                expires_at: proven.expires_at,
+                refresh_expires_at: proven.refresh_expires_at,
+            }),
         })
     }
 }
@@ -193,6 +258,7 @@ pub(crate) mod tests {
             refresh_expires_at: None,
             last_active_at: Timestamp(4),
             state: Some("s\"\\".into()),
+            proven: None,
         }
     }
 
@@ -203,6 +269,28 @@ pub(crate) mod tests {
         assert_eq!(SessionRecord::from_bytes(&bytes), Ok(record));
         assert!(bytes.len() <= 2560, "{} bytes with tokens of the documented size", bytes.len());
         assert!(std::str::from_utf8(&bytes).is_ok(), "KWallet keeps only UTF-8");
+    }
+
+    #[test]
+    fn c1_a_record_keeps_the_tokens_before_and_gives_them_back_as_newer() {
+        let (before, came) = (sample(), "h.came.r");
+        let tokens =
+            Tokens { session_token: "h.came.s".into(), refresh_token: came.into(), ..sample().tokens };
+        let unverified = SessionRecord {
+            rotation: before.rotation + 1,
+            refreshes: before.refreshes + 1,
+            tokens,
+            expires_at: None,
+            refresh_expires_at: None,
+            proven: Some(before.last_proven()),
+            ..before.clone()
+        };
+        assert_eq!(SessionRecord::from_bytes(&unverified.to_bytes()).as_ref(), Ok(&unverified));
+        assert_eq!(unverified.last_proven(), before.last_proven(), "not what was never verified");
+        let again = unverified.with_proven().expect("they are there");
+        assert_eq!((&again.tokens, again.expires_at), (&before.tokens, before.expires_at));
+        assert!(again.rotation > unverified.rotation && !unverified.is_newer_than(&again));
+        assert_eq!(before.with_proven(), None);
     }
 
     #[test]
@@ -257,6 +345,7 @@ pub(crate) mod tests {
     #[test]
     fn a2_debug_of_a_record_holds_no_token() {
         let record = sample();
+        let record = SessionRecord { proven: Some(record.last_proven()), ..record };
         let printed = format!("{record:?}");
         let Tokens { session_id, session_token, refresh_token } = &record.tokens;
         for secret in [session_id.expose(), session_token.expose(), refresh_token.expose()] {
