@@ -3,9 +3,13 @@
 
 use std::time::Duration;
 
-use otpless_local::{Control, Fault, Issued, Operation, SignIn};
-use serde_json::{Value, json};
-use tauri_plugin_otpless::{EndReason, ErrorKind, SessionStatus, engine::Slot};
+use otpless_local::{Control, Fault, Issued, Operation, Rotation, Settings, SignIn};
+use serde_json::json;
+use tauri_plugin_otpless::{
+    EndReason, ErrorKind, SessionStatus, Storage,
+    engine::{MemoryStore, SessionApi, SessionStore, Slot, StoreError},
+};
+use zeroize::Zeroizing;
 
 use crate::support::{App, Device, eventually};
 
@@ -176,18 +180,27 @@ async fn c5_an_answer_that_was_given_before_is_refused_and_the_session_kept() {
     goes_on(&device, &app, &issued).await;
 }
 
-/// A session token that is over by the `Date` beside it is none, however long its refresh token lives.
+/// C1: a server with a grace window gives again what it has given: the session token may be over by then, and the refresh token is
+/// the one that is good.
 #[tokio::test(flavor = "multi_thread")]
-async fn c5_a_session_token_that_has_expired_is_refused_although_its_refresh_token_is_good() {
-    let device = Device::new().await;
+async fn c1_tokens_that_are_given_again_are_taken_although_the_session_token_is_over() {
+    let device = Device::with(Settings {
+        rotation: Rotation::Grace,
+        grace_seconds: 3600,
+        session_token_seconds: 600,
+        ..Settings::default()
+    })
+    .await;
     let (app, issued) = device.signed_in().await;
-    let mut claims = device.control.claims(&issued.session_id).expect("a session");
-    claims["exp"] = (device.control.now() / 1000 - 61).into();
-    let over = device.control.mint(claims, Value::Null);
-    device.control.fault(Operation::Refresh, answer(&issued.session_id, &over, &issued.refresh_token), 1);
-    assert_eq!(app.refresh().await.unwrap_err().kind(), ErrorKind::InvalidToken);
-    assert_eq!(app.current().status, SessionStatus::Active);
-    assert_eq!(device.stored().expect("a session").tokens.session_token.expose(), issued.session_token);
+    let lost =
+        device.api().refresh(&issued.refresh_token.as_str().into(), None).await.outcome.expect("it is made");
+    device.time_passes(A_WHILE);
+    app.refresh().await.expect("its answer is taken");
+    let stored = device.stored().expect("a session").tokens;
+    assert_eq!(Some(stored.refresh_token), lost.refresh_token);
+    device.time_passes(A_WHILE);
+    app.look();
+    goes_on(&device, &app, &issued).await;
 }
 
 /// C9: the server's clock was wrong when it issued the tokens at hand, and has been put right: what it issues now is no earlier.
@@ -200,4 +213,52 @@ async fn c9_a_server_whose_clock_was_put_back_is_believed_if_the_machines_agrees
     device.control.set_clock_offset(0);
     app.refresh().await.expect("its tokens are taken");
     assert_ne!(device.stored().expect("a session").tokens.refresh_token.expose(), issued.refresh_token);
+}
+
+/// A5: a keychain that takes only so much, as Windows' does, takes the tokens that came; those before are left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a5_a_keychain_with_little_room_takes_the_rotated_tokens_first() {
+    let device = Device::new().await;
+    let store = device.store.clone();
+    let app = device.start_with(move || Box::new(Small(store.clone())));
+    let issued = device.issue();
+    app.start_session(issued.web()).await.expect("the sign-in is accepted");
+    device.control.fault(Operation::Refresh, forged(&device.control, &issued), 1);
+    device.control.fault(Operation::Jwks, Fault::ServerError500, usize::MAX);
+    app.refresh().await.expect("it is stored");
+    assert_eq!(app.current().storage, Storage::Keychain);
+    let stored = device.stored().expect("a session");
+    assert_ne!(stored.tokens.refresh_token.expose(), issued.refresh_token);
+    assert_eq!(stored.proven, None);
+    device.control.clear_faults();
+    device.time_passes(A_WHILE);
+    app.look();
+    goes_on(&device, &app, &issued).await;
+}
+
+/// A keychain that takes as much as Windows' Credential Manager.
+#[derive(Debug)]
+struct Small(MemoryStore);
+
+impl SessionStore for Small {
+    fn read(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.0.read(slot)
+    }
+
+    fn write(&mut self, slot: Slot, value: &[u8]) -> Result<(), StoreError> {
+        const LIMIT: u32 = 2560;
+        if value.len() > LIMIT as usize {
+            Err(StoreError::TooLong { limit: LIMIT })
+        } else {
+            self.0.write(slot, value)
+        }
+    }
+
+    fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
+        self.0.erase(slot)
+    }
+
+    fn backend(&self) -> &'static str {
+        "small"
+    }
 }

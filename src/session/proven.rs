@@ -7,9 +7,21 @@
 use std::sync::Arc;
 
 use super::manager::Inner;
-use crate::{jwt::Claims, store::record::SessionRecord};
+use crate::{
+    jwt::{Claims, verify::LEEWAY},
+    store::record::SessionRecord,
+};
 
 impl Inner {
+    /// Whether a session token that has been verified at last was issued before the one that it has replaced: an answer of some
+    /// earlier exchange, whose refresh token is spent, or of no exchange at all.
+    pub(super) fn is_before_proven(&self, record: &SessionRecord, session: &Claims) -> bool {
+        let Some(proven) = &record.proven else { return false };
+        let before = self.verifier.verify(proven.session_token.expose()).ok();
+        let issued = before.as_ref().and_then(Claims::issued_at);
+        session.issued_at().zip(issued).is_some_and(|(at, before)| at + LEEWAY < before)
+    }
+
     /// The record with the tokens before those of `record`, and their claims as far as they can be verified; `None` if none are kept,
     /// or if they are not genuine either.
     pub(super) fn go_back(&self, record: &SessionRecord) -> Option<(SessionRecord, Option<Claims>)> {

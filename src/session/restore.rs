@@ -212,6 +212,9 @@ impl Inner {
     /// at hand, `Err` if one of them is not genuine or they do not belong together.
     pub(super) fn check_restored(&self, record: &SessionRecord) -> Result<Option<Claims>, ()> {
         let session = self.check_stored(record, record.tokens.session_token.expose())?;
+        if session.as_ref().is_some_and(|session| self.is_before_proven(record, session)) {
+            return if self.verifier.keys_are_first_hand() { Err(()) } else { Ok(None) };
+        }
         // One that was verified when it came is not asked for its key again, which may be gone by now.
         if record.refresh_expires_at.is_some() {
             return Ok(session);
@@ -252,9 +255,6 @@ impl Inner {
             && let Ok(refresh) = self.verifier.verify(record.tokens.refresh_token.expose())
         {
             record.refresh_expires_at = Some(refresh.expires_at());
-        }
-        if session.is_some() {
-            record.proven = None;
         }
         record
     }

@@ -17,7 +17,7 @@ const MONOTONIC_SLEEPS_NOT: bool = cfg!(windows);
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// Another sleep may follow at once, but clocks that never agree must not keep the network from everybody.
-const NIGHTS: u32 = 2;
+const NIGHTS: u32 = 5;
 
 /// What is known of the machine's sleep, by the monotonic clock.
 #[derive(Clone, Copy, Debug, Default)]

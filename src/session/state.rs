@@ -200,7 +200,7 @@ impl State {
         }
         let at_least = self.surely_now(now);
         let token_is_over = live.record.expires_at.is_some_and(|at| at_least >= at);
-        let refresh_is_over = live.record.refresh_expires_at.is_some_and(|at| at_least >= at);
+        let refresh_is_over = live.record.last_expires_at().is_some_and(|at| at_least >= at);
         (token_is_over && refresh_is_over).then_some(EndReason::Expired)
     }
 

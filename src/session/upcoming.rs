@@ -52,7 +52,7 @@ impl State {
         }
         if let (Some(token), Some(refresh), true) = (
             live.record.expires_at,
-            live.record.refresh_expires_at,
+            live.record.last_expires_at(),
             self.skew_known && self.expiry_counts(live),
         ) {
             let at = token.max(refresh);

@@ -195,8 +195,12 @@ impl Inner {
             // The token may have been replaced, or have expired, while it was on its way: then the verdict is about that
             // token and not about the session, which the next refresh will hear about.
             Err(error) if error.verdict == Verdict::Over && self.is_outdated(generation, record) => Ok(()),
-            // Whether the token has expired is not known as long as the time is not; the refresh token can tell.
-            Err(error) if error.verdict == Verdict::Over && !self.read(|state, _| state.skew_known) => {
+            // Whether the token has expired is not known as long as the time is not, nor is what the server knows of tokens that
+            // were not verified when they came; the refresh token can tell.
+            Err(error)
+                if error.verdict == Verdict::Over
+                    && (record.proven.is_some() || !self.read(|state, _| state.skew_known)) =>
+            {
                 self.refresh_on_request().await
             }
             Err(error) if error.verdict == Verdict::Over => {

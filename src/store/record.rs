@@ -75,7 +75,8 @@ pub struct SessionRecord {
     pub last_active_at: Timestamp,
     /// The mobile SDKs' `state`.
     pub state: Option<String>,
-    /// The tokens before, while those that came in their place could not be verified: they may turn out to be nobody's.
+    /// The tokens before, if those that came in their place could not be verified then: they may turn out to be nobody's. Until
+    /// the next exchange, which shows whose they are.
     pub proven: Option<Proven>,
 }
 
@@ -123,14 +124,23 @@ struct Body<T> {
 }
 
 impl SessionRecord {
-    /// What is known to be genuine of this session: its tokens, or those before if these could not be verified.
+    /// What is known to be genuine of this session: its tokens, or those before if these could not be verified so far.
     pub(crate) fn last_proven(&self) -> Proven {
-        self.proven.clone().unwrap_or_else(|| Proven {
+        let is_verified = self.expires_at.is_some() && self.refresh_expires_at.is_some();
+        self.proven.clone().filter(|_| !is_verified).unwrap_or_else(|| Proven {
             session_token: self.tokens.session_token.clone(),
             refresh_token: self.tokens.refresh_token.clone(),
             expires_at: self.expires_at,
             refresh_expires_at: self.refresh_expires_at,
         })
+    }
+
+    /// When the last refresh token expires that the server may still take; `None` if that is not known.
+    pub(crate) fn last_expires_at(&self) -> Option<Timestamp> {
+        match &self.proven {
+            None => self.refresh_expires_at,
+            Some(proven) => Some(self.refresh_expires_at?.max(proven.refresh_expires_at?)),
+        }
     }
 
     /// The record with the tokens before, counted on so that it is newer for everyone; `None` if there are none.
@@ -287,6 +297,9 @@ pub(crate) mod tests {
         };
         assert_eq!(SessionRecord::from_bytes(&unverified.to_bytes()).as_ref(), Ok(&unverified));
         assert_eq!(unverified.last_proven(), before.last_proven(), "not what was never verified");
+        let (token, refresh) = (Some(Timestamp(5)), Some(Timestamp(6)));
+        let verified = SessionRecord { expires_at: token, refresh_expires_at: refresh, ..unverified.clone() };
+        assert_eq!(verified.last_proven().refresh_token.expose(), came);
         let again = unverified.with_proven().expect("they are there");
         assert_eq!((&again.tokens, again.expires_at), (&before.tokens, before.expires_at));
         assert!(again.rotation > unverified.rotation && !unverified.is_newer_than(&again));

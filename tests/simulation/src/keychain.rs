@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    panic::resume_unwind,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -115,15 +116,16 @@ impl Keychain {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Spoils what `slot` holds. Says whether there was something.
-    pub(crate) fn damage(&self, slot: Slot, how: Damage) -> bool {
-        self.values().get_mut(&slot).is_some_and(|value| {
+    /// Spoils what `slot` holds. Answers what that was, if there was something.
+    pub(crate) fn damage(&self, slot: Slot, how: Damage) -> Option<Zeroizing<Vec<u8>>> {
+        self.values().get_mut(&slot).map(|value| {
+            let before = value.clone();
             let length = value.len().max(1);
             match how {
                 Damage::Bit(at) => value.get_mut(at % length).into_iter().for_each(|byte| *byte ^= 1),
                 Damage::Cut(at) => value.truncate(at % length),
             }
-            true
+            before
         })
     }
 
@@ -169,6 +171,14 @@ impl Reached {
         }
     }
 
+    /// Nothing more is done by a process that has died: not in the call, and not in what it was made for.
+    fn unless_dead(&self) {
+        if !self.process.is_alive() {
+            // No panic, of which the log would tell. Whoever runs the call goes by its end as by one.
+            resume_unwind(Box::new("its process is dead"));
+        }
+    }
+
     /// What a call answers that has done its work.
     fn done(&self) -> Result<(), StoreError> {
         match self.world.moods.now() {
@@ -183,8 +193,8 @@ impl Reached {
             return;
         }
         let part = self.world.draw(|rng| rng.usize(..value.len().max(1)));
-        self.keychain.values().insert(slot, Zeroizing::new(value[..part].to_vec()));
-        self.world.oracle().damaged(slot);
+        let before = self.keychain.values().insert(slot, Zeroizing::new(value[..part].to_vec()));
+        self.world.oracle().damaged(slot, &before.unwrap_or_default());
         *self.world.report().faults.entry("a write torn").or_default() += 1;
         self.world.tell(|| format!("{} tore {slot:?} after {part} bytes", self.process.name()));
     }
@@ -194,7 +204,7 @@ impl SessionStore for Reached {
     fn read(&mut self, slot: Slot) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         self.begin()?;
         self.process.step("before a read");
-        self.begin()?;
+        self.unless_dead();
         Ok(self.keychain.values().get(&slot).cloned())
     }
 
@@ -202,7 +212,7 @@ impl SessionStore for Reached {
         self.begin()?;
         self.process.step("before a write");
         self.tear(slot, value);
-        self.begin()?;
+        self.unless_dead();
         let record = SessionRecord::from_bytes(value).ok();
         let is_taken = match self.world.sabotage {
             Some(Sabotage::NeverStores) => false,
@@ -228,13 +238,14 @@ impl SessionStore for Reached {
             format!("{} wrote {slot:?} {}", self.process.name(), what.unwrap_or_default())
         });
         self.process.step("after a write");
+        self.unless_dead();
         self.done()
     }
 
     fn erase(&mut self, slot: Slot) -> Result<(), StoreError> {
         self.begin()?;
         self.process.step("before an erase");
-        self.begin()?;
+        self.unless_dead();
         if self.world.moods.now() == Mood::Full {
             return Err(StoreError::Failed("it is full"));
         }
@@ -244,6 +255,7 @@ impl SessionStore for Reached {
         }
         self.world.tell(|| format!("{} erased {slot:?}", self.process.name()));
         self.process.step("after an erase");
+        self.unless_dead();
         self.done()
     }
 

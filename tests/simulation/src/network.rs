@@ -56,6 +56,8 @@ enum Lie {
     NeverIssued,
     /// Of this session, and signed by nobody knows whom.
     ForgedTokens,
+    /// What the service has answered to an earlier refresh of this session.
+    AnEarlierAnswer,
 }
 
 impl Lie {
@@ -65,20 +67,20 @@ impl Lie {
             Self::ExpiredTokens => "expired tokens",
             Self::NeverIssued => "tokens that were never issued",
             Self::ForgedTokens => "forged tokens",
+            Self::AnEarlierAnswer => "an earlier answer",
         }
     }
 
-    /// The answer to a `call` of `process`, if there are tokens in such a one. A refresh is not answered so if it cannot be found
-    /// out: a key that is not at hand is taken for the issuer's next one, and the tokens are stored before they can be verified.
-    fn told(self, process: &str, call: &Call, world: &World) -> Option<InProcessAnswer> {
-        let cannot_tell = self == Self::ForgedTokens || !world.oracle().has_keys(process);
-        if call.kind() == "refresh" && cannot_tell {
-            return None;
-        }
+    /// The answer to a `call`, if there are tokens in such a one.
+    fn told(self, call: &Call, world: &World) -> Option<InProcessAnswer> {
         let session_id = world.oracle().session_of(call)?;
         let day = Duration::from_secs(24 * 3600).as_secs();
         let service = world.service();
         let body = match self {
+            Self::AnEarlierAnswer if call.kind() == "refresh" => {
+                return Some(InProcessAnswer { status: 200, body: world.an_answer_to(&session_id)? });
+            }
+            Self::AnEarlierAnswer => return None,
             Self::AnothersTokens => service.sign_in(SignIn::default()).mobile(),
             Self::ExpiredTokens | Self::NeverIssued | Self::ForgedTokens => {
                 let claims = service.claims(&session_id)?;
@@ -182,6 +184,7 @@ impl Fate {
                         (1, Self::Lies(Lie::AnothersTokens)),
                         (1, Self::Lies(Lie::ExpiredTokens)),
                         (1, Self::Lies(Lie::ForgedTokens)),
+                        (1, Self::Lies(Lie::AnEarlierAnswer)),
                         (
                             1,
                             Self::Instead(
@@ -266,7 +269,7 @@ impl Network {
                     Fate::Instead(_, status, body, retry_after) => {
                         Ok(response(status, body.as_bytes().to_vec(), None, retry_after))
                     }
-                    Fate::Lies(lie) => match lie.told(&process, &call, &world) {
+                    Fate::Lies(lie) => match lie.told(&call, &world) {
                         Some(lie) => Ok(response(lie.status, lie.body, Some(world.date()), None)),
                         None => Err(Unreachable::ConnectionLost.into()),
                     },
@@ -274,6 +277,9 @@ impl Network {
                         let mut answer = call.answered_by(&world);
                         world.tell(|| format!("the service answers {process}: {}", answer.status));
                         world.oracle().answered(&process, &call, &answer, &world);
+                        if call.kind() == "refresh" && answer.status == 200 {
+                            world.remember_answer(&call, &answer.body);
+                        }
                         let date = world.date();
                         match fate {
                             Fate::AnswerIsLost => {

@@ -23,7 +23,7 @@ const ACTIVITY_SLACK: Duration = Duration::from_secs(15);
 /// The loop looks at least this often while the machine is awake (`MAX_SLEEP`), and what is published may be so old.
 const LOOK_SLACK: Duration = Duration::from_secs(65);
 
-/// After a sleep the network gets as long to come back (`SETTLE` in `src/session/task.rs`).
+/// After a sleep the network gets as long to come back (`SETTLE` in `src/session/sleep.rs`).
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// OTPless's tolerance for `exp`.
@@ -121,10 +121,8 @@ struct Seen {
     /// Until when, by true time, the service has asked it not to make calls of a kind (`Retry-After`).
     asked_to_wait: HashMap<&'static str, Timestamp>,
     last_offer: Option<(String, Duration)>,
-    /// Whether it has had the issuer's keys from the issuer.
-    has_keys: bool,
-    /// When, while the machine was awake, it has first shown something after a night without anybody (`quiet_night`).
-    noticed: Option<Duration>,
+    /// How many sign-ins are under way in it: their keys are fetched for somebody who waits.
+    signing_in: usize,
     started: Duration,
     died: Option<Duration>,
     /// When it last began to run: it was started, or went on after it had stood still.
@@ -141,8 +139,8 @@ pub(crate) struct Oracle {
     issued: HashMap<String, (String, Timestamp)>,
     seen: BTreeMap<String, Seen>,
     last_jump: Option<Duration>,
-    /// Since when the machine is awake after a sleep before which nothing was under way, and nobody has done anything since.
-    quiet_night: Option<Duration>,
+    /// When, by the time that it is awake, the machine woke up last.
+    woke_up: Option<Duration>,
     /// Whether a process was told the time since the machine was started, and has told the others: whoever starts now knows it.
     time_is_shared: bool,
     pub(crate) violations: Vec<String>,
@@ -158,7 +156,7 @@ impl Oracle {
             issued: HashMap::new(),
             seen: BTreeMap::new(),
             last_jump: None,
-            quiet_night: None,
+            woke_up: None,
             time_is_shared: false,
             violations: Vec::new(),
         }

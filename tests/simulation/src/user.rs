@@ -291,8 +291,8 @@ impl Device {
                 let slot = *world.draw(|rng| pick(rng, &[(3, Slot::Session), (1, Slot::Revocations)]));
                 let at = world.draw(|rng| rng.usize(..4096));
                 let how = if world.percent(70) { Damage::Bit(at) } else { Damage::Cut(at) };
-                if self.keychain.damage(slot, how) {
-                    world.oracle().damaged(slot);
+                if let Some(before) = self.keychain.damage(slot, how) {
+                    world.oracle().damaged(slot, &before);
                     *world.report().faults.entry("stored bytes damaged").or_default() += 1;
                     world.tell(|| format!("{slot:?} is damaged: {how:?}"));
                 }
@@ -409,11 +409,14 @@ impl Device {
         world.tell(|| format!("{} signs in in {}", short(&issued.user_id), app.process.name()));
         world.report().sign_ins += 1;
         let result = issued.web();
-        let begins = (issued.clone(), world.true_now(), world.clone());
+        let begins = (issued.clone(), world.true_now(), world.clone(), app.process.name().to_owned());
         let started = app.does(|manager| async move {
-            let (issued, at, world) = begins;
+            let (issued, at, world, name) = begins;
             world.oracle().sign_in_begins(&issued, at, &world);
-            manager.start_session(result).await.map_err(|e| e.to_string())
+            world.oracle().signs_in(&name, true);
+            let started = manager.start_session(result).await.map_err(|e| e.to_string());
+            world.oracle().signs_in(&name, false);
+            started
         });
         match started.done().await {
             Some(Ok(_)) => None,

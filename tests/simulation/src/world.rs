@@ -1,6 +1,7 @@
 //! The world of one device: true time, the machine's clock, the service, the weather, and the one source of chance.
 
 use std::{
+    collections::HashMap,
     fmt::{self, Write as _},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -14,7 +15,7 @@ use tauri_plugin_otpless::{
 };
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{executor::Executor, keychain::Moods, oracle::Oracle, report::Report};
+use crate::{executor::Executor, keychain::Moods, network::Call, oracle::Oracle, report::Report};
 
 /// True time at the start, in milliseconds since the epoch: the first of January 2026.
 const START_MS: i64 = 1_767_225_600_000;
@@ -130,6 +131,8 @@ pub(crate) enum Sabotage {
     Hammering,
     /// The service says that it has revoked a session, and has not.
     RevokesNothing,
+    /// No clock of the machine stands still in a sleep.
+    SleeplessClock,
 }
 
 impl Sabotage {
@@ -148,6 +151,7 @@ impl Sabotage {
         ("two-engines", Self::TwoEngines),
         ("hammering", Self::Hammering),
         ("revokes-nothing", Self::RevokesNothing),
+        ("sleepless-clock", Self::SleeplessClock),
     ];
 
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -191,6 +195,8 @@ struct Inner {
     booted: Timestamp,
     weather: Weather,
     sign_ins: u64,
+    /// What the service has answered to refreshes, by session.
+    answers: HashMap<String, Vec<Vec<u8>>>,
 }
 
 impl fmt::Debug for World {
@@ -228,6 +234,7 @@ impl World {
                 booted: Timestamp(START_MS) - BOOTED,
                 weather: Weather::Fine,
                 sign_ins: 0,
+                answers: HashMap::new(),
             }),
             oracle: Mutex::new(Oracle::new(scenario.policy)),
             report: Mutex::default(),
@@ -284,6 +291,17 @@ impl World {
     pub(crate) fn service(&self) -> &Control {
         self.service.set_time(self.true_now().as_millis());
         &self.service
+    }
+
+    pub(crate) fn remember_answer(&self, call: &Call, body: &[u8]) {
+        let Some(session_id) = self.oracle().session_of(call) else { return };
+        self.inner().answers.entry(session_id).or_default().push(body.to_vec());
+    }
+
+    /// One of the answers that refreshes of the session have had.
+    pub(crate) fn an_answer_to(&self, session_id: &str) -> Option<Vec<u8>> {
+        let answers = self.inner().answers.get(session_id).cloned()?;
+        Some(answers[self.draw(|rng| rng.usize(..answers.len()))].clone())
     }
 
     /// The machine sleeps for so long: timers stand still.
@@ -373,7 +391,12 @@ impl Clock for MachineClock {
     }
 
     fn monotonic(&self) -> Duration {
-        BOOTED + self.0.awake()
+        let slept = if self.0.sabotage == Some(Sabotage::SleeplessClock) {
+            self.0.inner().slept
+        } else {
+            Duration::ZERO
+        };
+        BOOTED + self.0.awake() + slept
     }
 
     fn unset(&self) -> Option<Duration> {

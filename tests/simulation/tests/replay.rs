@@ -50,6 +50,7 @@ fn what_must_not_happen_is_noticed() {
         ("two-engines", "has two exchanges of one token under way"),
         ("hammering", "calls within an hour"),
         ("revokes-nothing", "the service still has a session that is over"),
+        ("sleepless-clock", "the network has not settled"),
     ] {
         let output = simulation(&["--seeds", "60", "--from", "1", "--sabotage", sabotage]);
         let said = text(&output.stderr);

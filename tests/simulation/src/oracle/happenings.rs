@@ -59,6 +59,7 @@ impl Oracle {
 
     pub(crate) fn machine_slept(&mut self, world: &World) {
         self.last_jump = Some(world.awake());
+        self.woke_up = Some(world.awake());
         if !world.scenario.unset_clock {
             // It cannot be told from a clock that was set: what the service has said of the time is in doubt again.
             for seen in self.seen.values_mut() {
@@ -67,22 +68,11 @@ impl Oracle {
         }
     }
 
-    /// Whether `process` can verify what it is given.
-    pub(crate) fn has_keys(&self, process: &str) -> bool {
-        self.seen.get(process).is_some_and(|seen| seen.has_keys)
-    }
-
-    /// The machine wakes up from a sleep before which nothing was under way.
-    pub(crate) fn quiet_night(&mut self, world: &World) {
-        self.quiet_night = Some(world.awake());
-        for seen in self.seen.values_mut() {
-            seen.noticed = None;
+    /// Somebody begins to sign in in `process`, or has done so.
+    pub(crate) fn signs_in(&mut self, process: &str, begins: bool) {
+        if let Some(seen) = self.seen.get_mut(process) {
+            seen.signing_in = if begins { seen.signing_in + 1 } else { seen.signing_in.saturating_sub(1) };
         }
-    }
-
-    /// Somebody does something again.
-    pub(crate) fn somebody_acts(&mut self) {
-        self.quiet_night = None;
     }
 
     /// Its processes are dead.
@@ -215,13 +205,14 @@ impl Oracle {
         self.truths.keys().cloned().collect()
     }
 
-    /// What the keychain holds in `slot` is spoilt.
-    pub(crate) fn damaged(&mut self, slot: Slot) {
+    /// What the keychain holds in `slot` is spoilt, which was `before`.
+    pub(crate) fn damaged(&mut self, slot: Slot, before: &[u8]) {
+        let held = |text: &str| before.windows(text.len()).any(|part| part == text.as_bytes());
         for truth in self.truths.values_mut() {
             match slot {
                 Slot::Session => truth.damaged = true,
                 // Nobody can read any more whose revocation it was to keep.
-                Slot::Revocations => truth.owed = false,
+                Slot::Revocations => truth.owed &= !held(&truth.session_id),
             }
         }
     }

@@ -12,11 +12,6 @@ impl Oracle {
     /// Something was published.
     pub(crate) fn observe(&mut self, process: &str, session: &Session, world: &World) {
         self.check(process, session, LOOK_SLACK, world);
-        if let Some(woke) = self.quiet_night
-            && let Some(seen) = self.seen.get_mut(process).filter(|seen| seen.woke < woke)
-        {
-            seen.noticed.get_or_insert(world.awake());
-        }
         let Some(seen) = self.seen.get(process).filter(|seen| seen.time_known) else { return };
         if session.status != SessionStatus::Active {
             return;

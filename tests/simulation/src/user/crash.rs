@@ -162,11 +162,7 @@ impl Device {
             // A night: the token is due, the machine wakes up, and the loop refreshes.
             self.set_mood(life.at_refresh);
             self.fall_asleep(24 * HOUR);
-            if !doomed.is_frozen() {
-                self.world.oracle().quiet_night(&self.world);
-            }
             self.pass_while_alive(doomed, 2 * MINUTE).await;
-            self.world.oracle().somebody_acts();
             self.set_mood(Mood::Well);
             self.pass_while_alive(doomed, 10 * MINUTE).await;
         }
@@ -199,7 +195,6 @@ async fn wake_later(stopped: Arc<Process>, other: Option<App>, meanwhile: Meanwh
     let until = world.awake() + STANDS_STILL;
     if let Some(app) = other {
         tokio::time::sleep(SECOND).await;
-        world.oracle().somebody_acts();
         match meanwhile {
             Meanwhile::Refresh => {
                 app.does(|manager| async move { manager.refresh().await.is_ok() }).done().await;
