@@ -18,6 +18,7 @@ use super::{
     activity::Policy,
     budget::Purpose,
     live::Live,
+    parts::Parts,
     presence::Presence,
     schedule::{self, Plan},
     snapshot::{Diagnostics, EndReason, Session, SessionStatus, Storage},
@@ -33,7 +34,7 @@ use crate::{
     jwt::TokenVerifier,
     runtime::Runtime,
     single_flight::SingleFlight,
-    store::{SessionStore, bulletin::Bulletin, record::SignInId, vault::Vault, worker::StoreWorker},
+    store::{bulletin::Bulletin, record::SignInId, vault::Vault, worker::StoreWorker},
 };
 
 /// How long a question waits for the keychain at start-up before it is answered with "restoring".
@@ -44,39 +45,6 @@ const HOPE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Asked for by a page, an exchange that went well is not repeated sooner: a page cannot drive the server.
 pub const MIN_EXCHANGE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Makes the store; called again after a store panicked.
-pub type MakeStore = Box<dyn Fn() -> Box<dyn SessionStore> + Send + Sync>;
-
-/// Everything a [`SessionManager`] works with.
-pub struct Parts {
-    /// The app's deadlines.
-    pub policy: Policy,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// The server.
-    pub api: Arc<dyn SessionApi>,
-    /// The judge of tokens.
-    pub verifier: Arc<dyn TokenVerifier>,
-    /// The keychain.
-    pub make_store: MakeStore,
-    /// What may be lost.
-    pub activity_log: Arc<dyn ActivityLog>,
-    /// A directory shared by the app's processes, for lock files and what they tell each other. `None`: there is only this process.
-    pub lock_directory: Option<PathBuf>,
-    /// Uniform random numbers for jitter.
-    pub random: Arc<dyn Fn() -> u32 + Send + Sync>,
-    /// Where detached work and the keychain run.
-    pub runtime: Arc<dyn Runtime>,
-    /// How calls to the app's own backend carry the session.
-    pub attach: Attach,
-}
-
-impl fmt::Debug for Parts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parts").field("policy", &self.policy).finish_non_exhaustive()
-    }
-}
 
 /// Keeps one session alive, and ends it. Clones share it.
 #[derive(Clone)]

@@ -1,15 +1,15 @@
 //! One short life: a process that starts, a sign-in, refreshes, another sign-in, a logout. It is lived once for each step it has,
 //! and at that step the process dies, or stands still for longer than anything waits for it. Months meet some of these moments,
-//! by chance; this meets each step of these lives. Ends by a deadline or a verdict, and damage, are left to the months.
+//! by chance; this meets each step of these lives.
 
 use std::{sync::Arc, time::Duration};
 
 use otpless_local::Rotation;
-use tauri_plugin_otpless::engine::Policy;
+use tauri_plugin_otpless::engine::{Policy, Slot};
 
 use super::{Device, HOUR, MINUTE, SECOND, sign_out_in};
 use crate::{
-    keychain::Mood,
+    keychain::{Damage, Mood},
     process::{App, Cut, Process},
     world::{Scenario, Weather, World},
 };
@@ -27,9 +27,24 @@ pub(crate) struct Life {
     at_refresh: Mood,
     /// The network as the second user signs in and signs out.
     at_logout: Weather,
+    /// What becomes of the session in the second night.
+    second_night: SecondNight,
     cut: Cut,
     /// What is done in the other process while the first stands still.
     meanwhile: Meanwhile,
+}
+
+/// See [`Life`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SecondNight {
+    /// It is refreshed as in the first.
+    Refreshed,
+    /// An administrator ends it.
+    Revoked,
+    /// Nobody has done anything for too long.
+    Idle,
+    /// A bit of its entry turns over.
+    Damaged,
 }
 
 /// See [`Life`].
@@ -53,7 +68,20 @@ pub(crate) const LIVES: &[Life] = &[
     Life { name: "in-company-offline", in_company: true, at_logout: Weather::Offline, ..ALONE },
     Life { name: "old", is_old: true, ..ALONE },
     Life { name: "old-in-company", is_old: true, in_company: true, ..ALONE },
+    Life { name: "revoked", second_night: SecondNight::Revoked, ..ALONE },
+    Life { name: "revoked-in-company", in_company: true, second_night: SecondNight::Revoked, ..ALONE },
+    Life { name: "idle", second_night: SecondNight::Idle, ..ALONE },
+    Life { name: "idle-in-company", in_company: true, second_night: SecondNight::Idle, ..ALONE },
+    Life { name: "damaged", second_night: SecondNight::Damaged, ..ALONE },
+    Life { name: "damaged-in-company", in_company: true, second_night: SecondNight::Damaged, ..ALONE },
     Life { name: "stopped", in_company: true, cut: Cut::Stop, ..ALONE },
+    Life {
+        name: "stopped-revoked",
+        in_company: true,
+        second_night: SecondNight::Revoked,
+        cut: Cut::Stop,
+        ..ALONE
+    },
     Life {
         name: "stopped-signed-out",
         in_company: true,
@@ -70,6 +98,7 @@ const ALONE: Life = Life {
     is_old: false,
     at_refresh: Mood::Well,
     at_logout: Weather::Fine,
+    second_night: SecondNight::Refreshed,
     cut: Cut::Death,
     meanwhile: Meanwhile::Refresh,
 };
@@ -86,8 +115,10 @@ impl Life {
 
     /// Nothing is left to the seed but the order of things, how long each takes, and jitter.
     pub(crate) fn scenario(self) -> Scenario {
+        // Longer than a night, and shorter than two.
+        let timeout = (self.second_night == SecondNight::Idle).then_some(30 * HOUR);
         Scenario {
-            policy: Policy::default(),
+            policy: Policy { inactivity_timeout: timeout, ..Policy::default() },
             rotation: self.rotation,
             grace: HOUR,
             session_token: 24 * HOUR,
@@ -95,7 +126,7 @@ impl Life {
             processes: if self.in_company { 2 } else { 1 },
             clock_is_set: false,
             unset_clock: true,
-            damage: false,
+            damage: self.second_night == SecondNight::Damaged,
             calm: true,
             trouble: 0,
         }
@@ -155,9 +186,12 @@ impl Device {
             self.look(1).await;
         }
         // The second time with what the first has brought.
-        for _ in 0..2 {
+        for is_second in [false, true] {
             if !doomed.is_alive() {
                 return;
+            }
+            if is_second {
+                self.before_the_second_night(life.second_night);
             }
             // A night: the token is due, the machine wakes up, and the loop refreshes.
             self.set_mood(life.at_refresh);
@@ -178,6 +212,23 @@ impl Device {
         if doomed.is_alive() {
             self.sign_out(0).await;
             self.pass_while_alive(doomed, MINUTE).await;
+        }
+    }
+
+    fn before_the_second_night(&self, night: SecondNight) {
+        match night {
+            SecondNight::Refreshed | SecondNight::Idle => {}
+            SecondNight::Revoked => {
+                self.world.tell(|| "an administrator revokes all sessions".to_owned());
+                self.world.service().revoke_all();
+            }
+            SecondNight::Damaged => {
+                let at = self.world.draw(|rng| rng.usize(..));
+                if let Some(before) = self.keychain.damage(Slot::Session, Damage::Bit(at)) {
+                    self.world.tell(|| "a bit of the session's entry turns over".to_owned());
+                    self.world.oracle().damaged(Slot::Session, &before);
+                }
+            }
         }
     }
 
