@@ -1,11 +1,11 @@
 //! A session from sign-in to restart: what a user lives through on a good day.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use otpless_local::{Operation, Settings};
 use tauri_plugin_otpless::{EndReason, SessionStatus, Storage};
 
-use crate::support::Device;
+use crate::support::{Device, Gate, Gated, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_session_the_app_starts_signed_out_and_asks_nobody() {
@@ -283,5 +283,38 @@ async fn c11_a_sign_in_that_is_brought_again_after_the_logout_is_not_undone_by_i
     let session = second.await.expect("nothing came after it");
     assert_eq!((session.status, session.user_id), (SessionStatus::Active, Some(issued.user_id)));
     first.await.expect("no panic").expect("one result for both");
+    assert_eq!(device.control.count(Operation::Delete), 0);
+}
+
+/// The same while it is being stored, which a keychain may make last seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_a_sign_in_that_is_brought_again_while_it_is_stored_is_not_undone_by_the_logout_before() {
+    let device = Device::new().await;
+    let (gate, store) = (Arc::new(Gate::default()), device.store.clone());
+    let its_gate = gate.clone();
+    let app = device.start_with(move || Box::new(Gated(store.clone(), its_gate.clone())));
+    app.session().await;
+    let issued = device.issue();
+    gate.set(true);
+    let first = tokio::spawn({
+        let (manager, result) = ((*app).clone(), issued.web());
+        async move { manager.start_session(result).await }
+    });
+    eventually("the write", || gate.waiting() > 0).await;
+    {
+        let mut out = std::pin::pin!(app.logout());
+        assert!(tokio::time::timeout(Duration::ZERO, &mut out).await.is_err(), "it waits for the keychain");
+        let mut second = std::pin::pin!(app.start_session(issued.web()));
+        assert!(tokio::time::timeout(Duration::ZERO, &mut second).await.is_err(), "so does this");
+        gate.set(false);
+        let session = second.await.expect("nothing came after it");
+        assert_eq!((session.status, session.user_id), (SessionStatus::Active, Some(issued.user_id.clone())));
+        first.await.expect("no panic").expect("one result for both");
+        out.await;
+    }
+    eventually("the session to be stored", || device.stored().is_some()).await;
+    app.kill().await;
+    let app = device.start();
+    assert_eq!(app.session().await.user_id, Some(issued.user_id), "and it stays");
     assert_eq!(device.control.count(Operation::Delete), 0);
 }

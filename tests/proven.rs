@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use otpless_local::{Control, Fault, Issued, Operation, Rotation, Settings, SignIn};
-use serde_json::json;
+use serde_json::{Value, json};
 use tauri_plugin_otpless::{
     EndReason, ErrorKind, SessionStatus, Storage,
     engine::{MemoryStore, SessionApi, SessionStore, Slot, StoreError},
@@ -43,6 +43,83 @@ async fn with_forged_tokens(device: &Device) -> (App, Issued) {
     assert_eq!(app.current().status, SessionStatus::Stale, "and not served");
     assert_ne!(device.stored().expect("a session").tokens.refresh_token.expose(), issued.refresh_token);
     (app, issued)
+}
+
+/// A3: also if it had no room for both later, when it works again: the rotated tokens do not stay in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn a5_nor_does_a_keychain_with_little_room_that_was_locked_refuse_them() {
+    let device = Device::new().await;
+    let store = device.store.clone();
+    let app = device.start_with(move || Box::new(Small(store.clone())));
+    let issued = device.issue();
+    app.start_session(issued.web()).await.expect("the sign-in is accepted");
+    device.control.fault(Operation::Refresh, forged(&device.control, &issued), 1);
+    device.control.fault(Operation::Jwks, Fault::ServerError500, usize::MAX);
+    device.store.fail_all(Some(StoreError::Locked));
+    app.refresh().await.expect("it is kept in memory");
+    assert_eq!(app.current().storage, Storage::Ephemeral);
+    device.store.fail_all(None);
+    app.look();
+    app.until("the keychain to be used again", |session| session.storage == Storage::Keychain).await;
+    assert_ne!(device.stored().expect("a session").tokens.refresh_token.expose(), issued.refresh_token);
+}
+
+/// B8: a session token that comes alone does not vouch for a refresh token that was never verified, nor does it close the way back.
+#[tokio::test(flavor = "multi_thread")]
+async fn b8_a_second_answer_without_a_refresh_token_closes_no_way_back() {
+    let device = Device::new().await;
+    let (app, issued) = with_forged_tokens(&device).await;
+    let mut claims = device.control.claims(&issued.session_id).expect("the session is there");
+    claims["jti"] = "alone".into();
+    let alone = device.control.mint(claims, Value::Null);
+    for (token, taken) in [(&issued.refresh_token, false), (&alone, true)] {
+        device.time_passes(A_WHILE);
+        device.control.fault(
+            Operation::Refresh,
+            Fault::Status(200, json!({"sessionTokenJWT": token}).to_string()),
+            1,
+        );
+        assert_eq!(app.refresh().await.is_ok(), taken);
+        assert_eq!(app.current().status, SessionStatus::Stale, "taken: {taken}");
+        assert!(app.session_token(Duration::ZERO).await.is_err(), "taken: {taken}");
+    }
+    device.control.clear_faults();
+    device.time_passes(A_WHILE);
+    app.look();
+    goes_on(&device, &app, &issued).await;
+}
+
+/// A server need not say that a token is over which it has never issued: it may not know it for a token.
+#[tokio::test(flavor = "multi_thread")]
+async fn c5_forged_tokens_that_the_server_calls_malformed_do_not_cost_the_session_either() {
+    let device = Device::new().await;
+    let (app, issued) = with_forged_tokens(&device).await;
+    device.control.clear_faults();
+    device.control.fault(Operation::Refresh, Fault::Invalid7101, 1);
+    device.time_passes(A_WHILE);
+    app.look();
+    device.control.wait_for(Operation::Refresh, 2).await;
+    goes_on(&device, &app, &issued).await;
+}
+
+/// Finding out is left to each process; what one has found is what all come to.
+#[tokio::test(flavor = "multi_thread")]
+async fn c5_a_process_that_ran_beside_the_refresh_comes_to_the_good_tokens_as_well() {
+    let device = Device::new().await;
+    let (app, issued) = device.signed_in().await;
+    let peer = device.start();
+    assert_eq!(peer.session().await.status, SessionStatus::Active);
+    device.control.fault(Operation::Refresh, forged(&device.control, &issued), 1);
+    device.control.fault(Operation::Jwks, Fault::ServerError500, usize::MAX);
+    app.refresh().await.expect("it is stored");
+    peer.look();
+    peer.until_status(SessionStatus::Stale).await;
+    device.control.clear_faults();
+    device.time_passes(A_WHILE);
+    peer.look();
+    app.look();
+    goes_on(&device, &peer, &issued).await;
+    goes_on(&device, &app, &issued).await;
 }
 
 /// What the server says of the session, and the keychain has.

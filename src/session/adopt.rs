@@ -98,14 +98,18 @@ impl Inner {
             tracing::warn!("what another process stored does not verify; it is not adopted");
             return Adopted::Nothing;
         };
-        let record = Arc::new(self.completed(record, claims.as_ref()));
+        let mut record = self.completed(record, claims.as_ref());
         let due = self.update_live(generation, |state, now| {
             state.witness(claims.as_ref().and_then(Claims::issued_at), now);
             let server_now = state.server_now(now);
             let live = state.live_mut()?;
             live.last_active_at = live.last_active_at.max(record.last_active_at.min(server_now));
             let refreshed = record.refreshes > live.record.refreshes;
-            live.set_tokens(record, claims);
+            // Where the keychain had no room for the tokens before them, they are those that we have.
+            if claims.is_none() && record.proven.is_none() && record.refreshes == live.record.refreshes + 1 {
+                record.proven = Some(live.record.last_proven());
+            }
+            live.set_tokens(Arc::new(record), claims);
             // One that cannot be verified yet is not due either: its key is, and that is looked for elsewhere.
             let due = live.refresh_at.is_some_and(|at| server_now >= at);
             if !due {

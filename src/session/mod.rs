@@ -3,7 +3,7 @@
 //! 1. **Restore** (`restore`). The app starts; the keychain is asked on a thread of its own while the app's window
 //!    opens. What it holds is checked like any other input. A keychain that is locked or silent is not "signed out":
 //!    the session stays `restoring` until it answers.
-//! 2. **Sign-in** (`sign_in`). The page hands over what the OTPless SDK gave it. Both tokens are verified, stored,
+//! 2. **Sign-in** (`sign_in`, `vetting`). The page hands over what the OTPless SDK gave it. Both tokens are verified, stored,
 //!    read back, and only then is anybody told. A session that was there before is revoked, never merged.
 //! 3. **Being signed in** (`task`, `schedule`, `activity`). A loop that sleeps until something is due: renew the
 //!    token in its last fifth, warn before inactivity ends the session, ask the server now and then after real
@@ -58,6 +58,7 @@ mod task;
 mod under_way;
 mod upcoming;
 mod verify;
+mod vetting;
 
 pub use manager::{MIN_EXCHANGE_INTERVAL, RESTORE_WAIT, SessionManager};
 pub use parts::{MakeStore, Parts};

@@ -2,7 +2,9 @@
 //!
 //! What comes with a refresh is stored before anything else happens to it, for the token that bought it may be spent (requirement
 //! C1). If its key is not at hand it may be the issuer's next one, or somebody's who answers in the server's place. So the tokens
-//! before are kept with it until it could be verified: they are good still if the server has never heard of the exchange.
+//! before are kept with it until the next exchange shows that the server knows it: they are good still if it has never heard of this
+//! one. There is one way back and no second: of several exchanges in a row none of which could be verified, the tokens before the
+//! first are kept.
 
 use std::sync::Arc;
 
@@ -13,13 +15,17 @@ use crate::{
 };
 
 impl Inner {
-    /// Whether a session token that has been verified at last was issued before the one that it has replaced: an answer of some
-    /// earlier exchange, whose refresh token is spent, or of no exchange at all.
-    pub(super) fn is_before_proven(&self, record: &SessionRecord, session: &Claims) -> bool {
+    /// Whether tokens that have been verified at last were issued before those that they have replaced: the answer of an earlier
+    /// exchange, whose refresh token is spent, or of a server whose clock was put right. The server knows.
+    pub(super) fn is_before_proven(&self, record: &SessionRecord) -> bool {
+        let issued = |token: &str| self.verifier.verify(token).ok().as_ref().and_then(Claims::issued_at);
         let Some(proven) = &record.proven else { return false };
-        let before = self.verifier.verify(proven.session_token.expose()).ok();
-        let issued = before.as_ref().and_then(Claims::issued_at);
-        session.issued_at().zip(issued).is_some_and(|(at, before)| at + LEEWAY < before)
+        let (came, before) = if proven.refresh_token == record.tokens.refresh_token {
+            (record.tokens.session_token.expose(), proven.session_token.expose())
+        } else {
+            (record.tokens.refresh_token.expose(), proven.refresh_token.expose())
+        };
+        issued(came).zip(issued(before)).is_some_and(|(at, before)| at + LEEWAY < before)
     }
 
     /// The record with the tokens before those of `record`, and their claims as far as they can be verified; `None` if none are kept,
@@ -35,17 +41,18 @@ impl Inner {
     /// it goes by others now, for whatever reason.
     pub(super) fn goes_by_others(&self, generation: u64, distrusted: &SessionRecord) -> bool {
         let before = self.go_back(distrusted);
-        let others = self.update_live(generation, |state, _| {
+        let others = self.update_live(generation, |state, now| {
+            let due = state.server_now(now);
             let Some(live) = state.live_mut() else { return false };
             if live.record.tokens != distrusted.tokens {
                 return true;
             }
             let Some((before, claims)) = before else { return false };
             live.set_tokens(Arc::new(before), claims);
-            // The keychain has them beside the others, so there is no danger, but others go by it as well.
+            // What is stored is to be what is used, by the other processes as well.
             live.stored = false;
-            // Nor has anybody renewed it.
-            live.refreshed = None;
+            // The server is to be asked what it knows of them.
+            live.refresh_at = live.refresh_at.map(|at| at.min(due));
             true
         });
         others == Ok(true)

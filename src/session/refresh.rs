@@ -14,6 +14,7 @@ use super::{
     lock::RefreshLock,
     manager::Inner,
     revocation::lost,
+    rotated::When,
     schedule::{Job, Pace},
     snapshot::{EndReason, Exchange, Session},
     state::Revoke,
@@ -39,6 +40,9 @@ impl SessionManager {
         Ok(self.current())
     }
 }
+
+/// OTPless's code for parameters that are missing or make no sense.
+const MALFORMED: &str = "7101";
 
 /// What an exchange came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,12 +211,15 @@ impl Inner {
         self.may_call(Purpose::Duty)?;
         let asked = self.now();
         let answer = self.api.refresh(&record.tokens.refresh_token, record.state.as_deref()).await;
-        self.update_quietly(|state, now| {
-            state.learn_server_time(ServerDate::heard(answer.server_date, asked), now)
+        let known = self.update_quietly(|state, now| {
+            let known = state.server_now(now);
+            state.learn_server_time(ServerDate::heard(answer.server_date, asked), now);
+            known
         });
         match answer.outcome {
             Ok(refreshed) => {
-                let taken = self.take_refreshed(generation, &record, refreshed, answer.server_date).await;
+                let when = When { date: answer.server_date, known };
+                let taken = self.take_refreshed(generation, &record, refreshed, when).await;
                 taken.map(|()| Exchanged::Done)
             }
             Err(error) => self.refused(generation, &record, error).await,
@@ -228,6 +235,11 @@ impl Inner {
         error: ApiError,
     ) -> Result<Exchanged> {
         if error.verdict != Verdict::Over {
+            // A server need not know a token that it has never issued for one.
+            let is_foreign = error.error.code() == Some(MALFORMED);
+            if is_foreign && self.still_live(generation, |live| live.key_is_gone) == Ok(true) {
+                self.goes_by_others(generation, record);
+            }
             return Err(error.error);
         }
         match self.adopt_from_store(generation).await {
@@ -236,13 +248,15 @@ impl Inner {
             Adopted::NotOurs => return Err(taken_over()),
             Adopted::Nothing => {}
         }
-        let ours = self.still_live(generation, |live| live.record.tokens.refresh_token.clone())?;
-        if ours != record.tokens.refresh_token {
+        let ours = self.still_live(generation, |live| live.record.clone())?;
+        if ours.tokens.refresh_token != record.tokens.refresh_token {
             return Ok(Exchanged::Outdated);
         }
         // Whoever refused it may never have issued it.
-        let before = record.proven.as_ref().map(|before| &before.refresh_token);
-        if before.is_some_and(|before| *before != ours) && self.goes_by_others(generation, record) {
+        let before = ours.proven.as_ref().map(|before| &before.refresh_token);
+        if before.is_some_and(|before| *before != ours.tokens.refresh_token)
+            && self.goes_by_others(generation, &ours)
+        {
             return Ok(Exchanged::WentBack);
         }
         let expired =

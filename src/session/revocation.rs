@@ -9,6 +9,7 @@ use super::{
     budget::Purpose,
     manager::Inner,
     schedule::{Job, Pace},
+    sleep::NIGHTS,
     snapshot::{EndReason, Session, Storage},
     state::{PendingErase, Phase, Revoke},
     under_way::{Essential, Running},
@@ -287,8 +288,14 @@ impl Inner {
     pub(super) async fn deliver_revocations(self: Arc<Self>) {
         let mut all_delivered = true;
         for revocation in self.read(|state, _| state.waiting.clone()) {
-            let again = self.is_signed_in_to_again(&revocation.session_id).await;
-            self.network_settled().await;
+            // The keychain may take so long that the machine falls asleep meanwhile, and what it has said is old after a wait.
+            let mut again = self.is_signed_in_to_again(&revocation.session_id).await;
+            for _ in 0..NIGHTS {
+                if !self.network_settled().await {
+                    break;
+                }
+                again = self.is_signed_in_to_again(&revocation.session_id).await;
+            }
             let (still_over, claimed) = self.read(|state, _| {
                 let id = &revocation.session_id;
                 (

@@ -17,13 +17,31 @@ use crate::{
     },
 };
 
+/// When a refresh was answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct When {
+    /// The `Date` of the answer.
+    pub(super) date: Option<Timestamp>,
+    /// What was known of the server's time before that.
+    pub(super) known: Timestamp,
+}
+
+/// What a refresh brought, as far as it could be verified.
+struct Came<'a> {
+    session: Option<&'a Claims>,
+    /// Of the new refresh token, if one came.
+    refresh: Option<&'a Claims>,
+    /// Of the refresh token from now on.
+    refresh_expires_at: Option<Timestamp>,
+}
+
 impl Inner {
     pub(super) async fn take_refreshed(
         self: &Arc<Self>,
         generation: u64,
         old: &Arc<SessionRecord>,
         refreshed: Refreshed,
-        date: Option<Timestamp>,
+        when: When,
     ) -> Result<()> {
         let tokens = Tokens {
             session_id: old.tokens.session_id.clone(),
@@ -47,8 +65,11 @@ impl Inner {
         }
         // Their claims are alike, so a refresh token could pass for a session token (requirement B8).
         let session_token = tokens.session_token.expose();
-        if session_token == tokens.refresh_token.expose()
-            || session_token == old.tokens.refresh_token.expose()
+        let proven = old.proven.as_ref().map(|proven| &proven.refresh_token);
+        if [Some(&tokens.refresh_token), Some(&old.tokens.refresh_token), proven]
+            .into_iter()
+            .flatten()
+            .any(|refresh_token| refresh_token.expose() == session_token)
         {
             return Err(foreign("a refresh token in the place of a session token"));
         }
@@ -61,6 +82,8 @@ impl Inner {
         // whose the other is. Until both could be verified neither is served (`check_restored`).
         let (session, refresh) = match (session, refresh) {
             (None, Some(Some(_))) | (Some(_), Some(None)) => (None, Some(None)),
+            // Nor does one that came alone, beside a refresh token that was never verified.
+            (Some(_), None) if old.refresh_expires_at.is_none() => (None, None),
             pair => pair,
         };
         let refresh_expires_at = match &refresh {
@@ -71,7 +94,12 @@ impl Inner {
         if spent.is_some_and(|spent| spent == tokens.refresh_token) {
             return Err(foreign("the refresh token that has bought those at hand"));
         }
-        if self.are_old(old, session.as_ref(), refresh_expires_at, date) {
+        let came = Came {
+            session: session.as_ref(),
+            refresh: refresh.as_ref().and_then(Option::as_ref),
+            refresh_expires_at,
+        };
+        if self.are_old(old, &came, when) {
             return Err(foreign("tokens that have expired, or that were issued before those at hand"));
         }
         let last_active_at = self.still_live(generation, |live| live.last_active_at)?;
@@ -89,33 +117,35 @@ impl Inner {
         self.store_rotated(generation, record, session).await
     }
 
-    /// Whether what a refresh brought in an answer with this `Date` is from some earlier time, so that the tokens before can do no
-    /// worse: the answer of an earlier exchange, once more, whose refresh token is spent.
-    fn are_old(
-        &self,
-        old: &SessionRecord,
-        session: Option<&Claims>,
-        refresh_expires_at: Option<Timestamp>,
-        date: Option<Timestamp>,
-    ) -> bool {
-        let before = self.verifier.verify(old.tokens.session_token.expose()).ok();
+    /// Whether what a refresh brought is from some earlier time, so that the tokens before can do no worse: the answer of an
+    /// earlier exchange, once more, whose refresh token is spent.
+    fn are_old(&self, old: &SessionRecord, came: &Came<'_>, when: When) -> bool {
+        let issued = |token: &str| self.verifier.verify(token).ok().as_ref().and_then(Claims::issued_at);
+        let before = issued(old.tokens.session_token.expose());
         // When the tokens before were issued has been, whatever the clocks say.
-        let issued = before.as_ref().and_then(Claims::issued_at).unwrap_or(Timestamp(i64::MIN));
+        let been = before.unwrap_or(Timestamp(i64::MIN));
         let (wall, surely) = self.read(|state, now| (now.wall, state.surely_now(now)));
         // The date and the tokens stand in one answer: how old that is does not matter between them. The machine's clock has
         // to agree, unless it is surely wrong itself.
-        let date = date.map_or(issued, |date| if wall < issued { date } else { date.min(wall) });
-        let now = surely.max(issued).max(date);
+        let date = when.date.map_or(been, |date| if wall < been { date } else { date.min(wall) });
+        let now = surely.max(been).max(date);
         let is_over = |at: Option<Timestamp>| at.is_some_and(|at| now >= at);
         // Both: a server with a grace window may give again what it has given, and a process may have been stopped with a good
         // answer in hand.
-        if is_over(session.map(Claims::expires_at)) && is_over(refresh_expires_at) {
+        if is_over(came.session.map(Claims::expires_at)) && is_over(came.refresh_expires_at) {
             return true;
         }
-        // The server's clock may have been put right, which the machine's confirms.
-        session
-            .and_then(Claims::issued_at)
-            .is_some_and(|at| at + LEEWAY < issued && at.0.abs_diff(wall.0) > LEEWAY.as_millis() as u64)
+        // Of the refresh tokens, if there is a new one: `authenticate` may have renewed the session token since.
+        let (at, before) = match came.refresh {
+            Some(refresh) => (refresh.issued_at(), issued(old.tokens.refresh_token.expose())),
+            None => (came.session.and_then(Claims::issued_at), before),
+        };
+        // The server's clock may have been put right, as it has said already, or as the machine's confirms.
+        let is_present =
+            |at: Timestamp, now: Timestamp| u128::from(at.0.abs_diff(now.0)) <= LEEWAY.as_millis();
+        at.zip(before).is_some_and(|(at, before)| {
+            at + LEEWAY < before && !is_present(at, wall) && !is_present(at, when.known)
+        })
     }
 
     /// Whether a token that came alone lives as long as the refresh token, which the session token before it did not. The
@@ -170,13 +200,9 @@ impl Inner {
         if self.kept_by_peers().is_none_or(|theirs| theirs == record.sign_in) {
             self.vault.bulletin().post(&kept(&record));
         }
-        let proven = record.proven.clone();
         let outcome = loop {
-            let outcome =
-                self.vault.commit(self.guard(generation), expect.clone(), Arc::new(record.clone())).await;
+            let outcome = self.vault.commit(self.guard(generation), expect, Arc::new(record.clone())).await;
             match outcome {
-                // What is most likely good comes first.
-                Err(StoreError::TooLong { .. }) if record.proven.is_some() => record.proven = None,
                 Ok(Commit::Conflict(Stored::Unreadable(Unreadable::Corrupt))) => {
                     if self.found_damaged(generation) == Adopted::Settled {
                         return Err(Error::session_changed());
@@ -208,7 +234,6 @@ impl Inner {
             }
             _ => {}
         }
-        record.proven = proven;
         let random = self.random();
         let updated = self.update_live(generation, |state, now| {
             state.counters.refreshes += 1;

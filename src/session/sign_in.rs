@@ -13,11 +13,12 @@ use super::{
     snapshot::{EndReason, Session, Storage},
     state::Phase,
     under_way::Essential,
+    vetting::Verified,
 };
 use crate::{
     api::sign_in::SignIn,
-    error::{Error, ErrorKind, Result},
-    jwt::{Claims, Fetched, Unverified, verify::LEEWAY},
+    error::{Error, Result},
+    jwt::verify::LEEWAY,
     secret::SessionId,
     single_flight::SingleFlight,
     store::{
@@ -42,10 +43,10 @@ impl SessionManager {
         let before = Before::now(&self.0);
         self.0.wait_for_restore().await;
         let sign_in = SignIn::from_json(result)?;
-        let flight = self.0.claim(&sign_in.tokens.session_id, before);
+        let flight = self.0.claim(&sign_in.tokens.session_id, before.clone());
         let inner = self.0.clone();
         // Detached: the caller may go away, the session is stored all the same (requirement C2).
-        let started = flight.run(&*self.0.runtime, || inner.begin(sign_in));
+        let started = flight.run(&*self.0.runtime, || inner.begin(sign_in, before));
         started.await.unwrap_or_else(|_| Err(lost()))?;
         Ok(self.current())
     }
@@ -109,95 +110,7 @@ impl Drop for Claim {
     }
 }
 
-/// The claims of both tokens of a sign-in.
-struct Verified {
-    session: Claims,
-    refresh: Claims,
-}
-
 impl Inner {
-    async fn verify_sign_in(&self, sign_in: &SignIn) -> Result<Verified> {
-        let field = sign_in.session_token_field;
-        let mut fetched = false;
-        let mut good_enough = false;
-        let verified = loop {
-            let session = self.verifier.verify(sign_in.tokens.session_token.expose());
-            let refresh = self.verifier.verify(sign_in.tokens.refresh_token.expose());
-            match (&session, &refresh) {
-                (Err(Unverified::Invalid(why)), _) => return Err(unverifiable(field, why)),
-                (_, Err(Unverified::Invalid(why))) => return Err(unverifiable("refreshToken", why)),
-                (Ok(claims), Ok(refresh_claims)) => {
-                    let server_now = self.read(|state, now| state.server_now(now));
-                    let in_time =
-                        claims.is_acceptable_at(server_now) && refresh_claims.is_acceptable_at(server_now);
-                    // Before a token is called expired the server is asked what time it is.
-                    // Kept keys may have been planted: a session begins only with keys from the issuer itself.
-                    let first_hand = self.verifier.keys_are_first_hand();
-                    if first_hand && (fetched || self.read(|state, _| state.skew_known)) {
-                        break Verified { session: claims.clone(), refresh: refresh_claims.clone() };
-                    }
-                    good_enough = first_hand && in_time;
-                }
-                _ if fetched => {
-                    return Err(unverifiable(field, "is signed with a key that is not in OTPless's key set"));
-                }
-                _ => {}
-            }
-            let keys = match self.verifier.fetch_keys().await {
-                // Only the time was asked for, and the machine's clock agrees with the tokens.
-                Err(_) if good_enough => Fetched::default(),
-                keys => keys?,
-            };
-            if !keys.fetched {
-                if let (Ok(session), Ok(refresh), true) =
-                    (session, refresh, self.verifier.keys_are_first_hand())
-                {
-                    // The key is known and only the time is in question: it stands as it is.
-                    break Verified { session, refresh };
-                }
-                let wait = keys.held_for.unwrap_or_default();
-                return Err(Error::new(
-                    ErrorKind::Server,
-                    format!(
-                        "the sign-in cannot be verified now: the key set could not be had, and is not asked for again \
-                         yet. Nothing was stored; try again in {} s",
-                        wait.as_secs() + 1
-                    ),
-                )
-                .with_retry_after(keys.held_for));
-            }
-            fetched = true;
-            self.update(|state, now| state.learn_server_time(keys.server_date, now));
-        };
-        self.check_together(sign_in, &verified, field)?;
-        Ok(verified)
-    }
-
-    /// What one token alone cannot show.
-    fn check_together(&self, sign_in: &SignIn, verified: &Verified, field: &str) -> Result<()> {
-        let Verified { session, refresh } = verified;
-        let server_now = self.read(|state, now| state.server_now(now));
-        if !session.is_acceptable_at(server_now) {
-            return Err(unverifiable(field, "has expired"));
-        }
-        if !refresh.is_acceptable_at(server_now) {
-            return Err(unverifiable("refreshToken", "has expired"));
-        }
-        if !session.same_session(refresh) {
-            return Err(unverifiable("refreshToken", "belongs to another session"));
-        }
-        if session.session_id() != sign_in.tokens.session_id.expose() {
-            return Err(unverifiable(field, "belongs to another session id"));
-        }
-        // Their claims are alike; only the longer life tells a refresh token from a session token (requirement B8).
-        if session.expires_at() > refresh.expires_at()
-            || sign_in.tokens.session_token.expose() == sign_in.tokens.refresh_token.expose()
-        {
-            return Err(unverifiable(field, "is a refresh token: the two stand in each other's place"));
-        }
-        Ok(())
-    }
-
     /// The flight of this sign-in, joined by everyone who brings the same one: an SDK that calls back twice, or two
     /// windows, must not make two sessions of it of which the second revokes the first.
     fn claim(&self, session_id: &SessionId, before: Before) -> Arc<SingleFlight<Result<()>>> {
@@ -217,7 +130,7 @@ impl Inner {
         })
     }
 
-    async fn begin(self: Arc<Self>, sign_in: SignIn) -> Result<()> {
+    async fn begin(self: Arc<Self>, sign_in: SignIn, before: Before) -> Result<()> {
         let session_id = sign_in.tokens.session_id.clone();
         let mut claim = Claim { inner: self.clone(), session_id, is_open: true, storing: None };
         let verified = self.verify_sign_in(&sign_in).await?;
@@ -229,41 +142,66 @@ impl Inner {
             return Ok(());
         }
         let _essential = Essential::start(&self);
-        let record = Arc::new(self.new_record(sign_in, &verified));
-        let session_id = &claim.session_id;
+        loop {
+            let record = Arc::new(self.new_record(&sign_in, &verified));
+            if self.store_sign_in(&mut claim, &before, &record, &verified).await {
+                return Ok(());
+            }
+            if !self.is_brought_again(&mut claim) {
+                self.revoke_dropped(&record).await;
+                return Err(Error::session_changed());
+            }
+        }
+    }
+
+    /// Whether somebody has brought it again after what has undone it; if not, nobody joins it any more.
+    fn is_brought_again(&self, claim: &mut Claim) -> bool {
+        let signed_out = self.signed_out.read();
+        claim.is_open = self.update_quietly(|state, _| {
+            let now = Before { actions: state.user_actions, signed_out };
+            let is_it = |there: &Claiming| there.session_id == claim.session_id;
+            let again = state.claiming.iter().any(|there| is_it(there) && there.before == now);
+            state.claiming.retain(|there| again || !is_it(there));
+            again
+        });
+        claim.is_open
+    }
+
+    /// Makes `record` the session and stores it, unless the user has signed out or in since it was brought, which was `before`
+    /// that at the latest.
+    async fn store_sign_in(
+        self: &Arc<Self>,
+        claim: &mut Claim,
+        before: &Before,
+        record: &Arc<SessionRecord>,
+        verified: &Verified,
+    ) -> bool {
         let now = self.signed_out.read();
         let mut over = None;
         // A new generation, before anything is stored: what is under way for the old session is dropped from here on.
         let generation = self.update(|state, _| {
-            let before = state.claiming.iter().find(|there| there.session_id == *session_id);
+            let brought = state.claiming.iter().find(|there| there.session_id == claim.session_id);
             let now = Before { actions: state.user_actions, signed_out: now };
-            if before.is_none_or(|there| there.before != now) {
-                // Who brings it from here on does so after the logout.
-                state.claiming.retain(|there| there.session_id != *session_id);
-                return None;
-            }
-            over = state.live().map(|live| live.record.sign_in.clone());
-            state.user_actions += 1;
-            state.phase = match std::mem::replace(&mut state.phase, Phase::Restoring) {
-                Phase::SignedIn(old) => Phase::Replacing(old),
-                other => other,
-            };
-            let generation = self.next_generation(state);
-            state.storing = Some(generation);
-            Some(generation)
+            (*brought.map_or(before, |there| &there.before) == now).then(|| {
+                over = state.live().map(|live| live.record.sign_in.clone());
+                state.user_actions += 1;
+                state.phase = match std::mem::replace(&mut state.phase, Phase::Restoring) {
+                    Phase::SignedIn(old) => Phase::Replacing(old),
+                    other => other,
+                };
+                let generation = self.next_generation(state);
+                state.storing = Some(generation);
+                generation
+            })
         });
-        claim.is_open = generation.is_some();
         claim.storing = generation;
-        let Some(generation) = generation else {
-            self.revoke_dropped(&record).await;
-            return Err(Error::session_changed());
-        };
+        let Some(generation) = generation else { return false };
         // Before anything of it is to be seen: what was noted of an earlier logout is not about this one, whatever time it
         // was thought to be then.
         self.log_signed_in(record.started_at);
         self.outlive_logout(record.started_at);
         let said = self.vault.bulletin().read();
-        self.vault.bulletin().post(&kept(&record));
+        self.vault.bulletin().post(&kept(record));
         let expect = Expect::Anything { over: over.clone() };
         let stored = match self.vault.commit(self.guard(generation), expect, record.clone()).await {
             Ok(Commit::Conflict(_)) => Err(StoreError::Unavailable(
@@ -271,17 +209,16 @@ impl Inner {
             )),
             stored => stored,
         };
-        self.tell_replaced(&stored, &record, said);
-        if !self.adopt_sign_in(generation, &record, verified, stored, over) {
+        self.tell_replaced(&stored, record, said);
+        if !self.adopt_sign_in(generation, record, verified.clone(), stored, over) {
             // A logout or another sign-in came between the write and here; its erase may have come before our write.
-            self.revoke_dropped(&record).await;
-            return Err(Error::session_changed());
+            return false;
         }
         self.log_activity(&record.sign_in, record.last_active_at);
         // Whoever signs in does not wait for it: a keychain that hangs makes each of these calls last seconds.
-        let inner = self.clone();
+        let (inner, record) = (self.clone(), record.clone());
         self.runtime.spawn(Box::pin(async move { inner.tidy_outbox(generation, &record).await }));
-        Ok(())
+        true
     }
 
     /// Another process may show the session whose place in the keychain `record` has taken, and is to know why it is over, even
@@ -386,7 +323,7 @@ impl Inner {
         adopted
     }
 
-    fn new_record(&self, sign_in: SignIn, verified: &Verified) -> SessionRecord {
+    fn new_record(&self, sign_in: &SignIn, verified: &Verified) -> SessionRecord {
         let (now, known) = self.read(|state, now| (state.server_now(now), state.skew_known));
         // The issuer's word where the two differ: maximum lifetime counts from here (requirement C7).
         let started_at = match verified.session.issued_at() {
@@ -403,9 +340,9 @@ impl Inner {
             refresh_expires_at: Some(verified.refresh.expires_at()),
             // Whoever signs in is there; but a clock that is ahead must not make it so for longer.
             last_active_at: if known { now.max(started_at) } else { started_at },
-            state: sign_in.state,
+            state: sign_in.state.clone(),
             proven: None,
-            tokens: sign_in.tokens,
+            tokens: sign_in.tokens.clone(),
         }
     }
 
@@ -433,8 +370,4 @@ impl Inner {
         }
         self.wake.notify_one();
     }
-}
-
-fn unverifiable(field: &str, why: &str) -> Error {
-    Error::invalid_token(format!("{field} {why}. Nothing was stored; a session that existed is unchanged"))
 }

@@ -17,7 +17,7 @@ const MONOTONIC_SLEEPS_NOT: bool = cfg!(windows);
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// Another sleep may follow at once, but clocks that never agree must not keep the network from everybody.
-const NIGHTS: u32 = 5;
+pub(super) const NIGHTS: u32 = 5;
 
 /// What is known of the machine's sleep, by the monotonic clock.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,14 +57,16 @@ impl Inner {
     }
 
     /// Waits until the network has had its time since the machine woke up. Asked for right before a call that nobody signs in with.
-    pub(super) async fn network_settled(&self) {
-        for _ in 0..NIGHTS {
+    /// Answers whether that took any time.
+    pub(super) async fn network_settled(&self) -> bool {
+        for night in 0..NIGHTS {
             let left = self.update_quietly(|state, now| state.sleep.settled_at.saturating_sub(now.monotonic));
             if left.is_zero() {
-                return;
+                return night > 0;
             }
             tokio::time::sleep(left).await;
         }
+        true
     }
 }
 

@@ -95,6 +95,9 @@ impl Inner {
         let fetched = self.verifier.fetch_keys().await;
         let verified = self.check_restored(&record);
 
+        if let Ok(fetched) = &fetched {
+            self.update_quietly(|state, now| state.learn_server_time(fetched.server_date, now));
+        }
         let Ok(verified) = verified else {
             if self.goes_by_others(generation, &record) {
                 return;
@@ -104,9 +107,6 @@ impl Inner {
         };
         let random = self.random();
         let updated = self.update_live(generation, |state, now| {
-            if let Ok(fetched) = &fetched {
-                state.learn_server_time(fetched.server_date, now);
-            }
             // One that was not made, because there was one a moment ago, has come to nothing new.
             if !matches!(&fetched, Ok(fetched) if !fetched.fetched) {
                 let error = fetched.as_ref().err().cloned();

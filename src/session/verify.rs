@@ -122,7 +122,13 @@ impl Inner {
     async fn authenticate_once(self: Arc<Self>) -> Result<()> {
         let _running = Running::start(&self, Job::Heartbeat);
         self.network_settled().await;
-        let (generation, record) = self.with_live(|live, _, _| live.record.clone())?;
+        let (generation, (record, is_verified)) =
+            self.with_live(|live, _, _| (live.record.clone(), live.claims.is_some()))?;
+        if !is_verified {
+            // Tokens that came while the network was waited for. One that cannot be verified proves nothing, and nothing that
+            // is answered to it can be compared to it.
+            return self.refresh_on_request().await;
+        }
         let (outcome, wait) = self.ask(generation, &record).await;
         let random = self.random();
         self.update(|state, now| {
@@ -195,12 +201,8 @@ impl Inner {
             // The token may have been replaced, or have expired, while it was on its way: then the verdict is about that
             // token and not about the session, which the next refresh will hear about.
             Err(error) if error.verdict == Verdict::Over && self.is_outdated(generation, record) => Ok(()),
-            // Whether the token has expired is not known as long as the time is not, nor is what the server knows of tokens that
-            // were not verified when they came; the refresh token can tell.
-            Err(error)
-                if error.verdict == Verdict::Over
-                    && (record.proven.is_some() || !self.read(|state, _| state.skew_known)) =>
-            {
+            // Whether the token has expired is not known as long as the time is not; the refresh token can tell.
+            Err(error) if error.verdict == Verdict::Over && !self.read(|state, _| state.skew_known) => {
                 self.refresh_on_request().await
             }
             Err(error) if error.verdict == Verdict::Over => {
@@ -260,7 +262,7 @@ impl Inner {
             && claims.user_id() == old.user_id
             && claims.session_id() == old.tokens.session_id.expose()
             && old.expires_at.is_none_or(|at| claims.expires_at() > at)
-            && old.refresh_expires_at.is_none_or(|at| claims.expires_at() <= at);
+            && old.refresh_expires_at.is_some_and(|at| claims.expires_at() <= at);
         if !better {
             return;
         }

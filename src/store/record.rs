@@ -80,7 +80,7 @@ pub struct SessionRecord {
     pub proven: Option<Proven>,
 }
 
-/// Tokens of the session that are known to be genuine, and that the server may still take.
+/// Tokens of the session that were verified last, and that the server may still take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proven {
     /// The session JWT.
@@ -124,7 +124,7 @@ struct Body<T> {
 }
 
 impl SessionRecord {
-    /// What is known to be genuine of this session: its tokens, or those before if these could not be verified so far.
+    /// What was verified last of this session: its tokens, or those before if these could not be verified so far.
     pub(crate) fn last_proven(&self) -> Proven {
         let is_verified = self.expires_at.is_some() && self.refresh_expires_at.is_some();
         self.proven.clone().filter(|_| !is_verified).unwrap_or_else(|| Proven {
@@ -139,11 +139,11 @@ impl SessionRecord {
     pub(crate) fn last_expires_at(&self) -> Option<Timestamp> {
         match &self.proven {
             None => self.refresh_expires_at,
-            Some(proven) => Some(self.refresh_expires_at?.max(proven.refresh_expires_at?)),
+            Some(proven) => self.refresh_expires_at.map(|at| at.max(proven.refresh_expires_at.unwrap_or(at))),
         }
     }
 
-    /// The record with the tokens before, counted on so that it is newer for everyone; `None` if there are none.
+    /// The record with the tokens before, counted on; `None` if there are none.
     pub(crate) fn with_proven(&self) -> Option<Self> {
         let Proven { session_token, refresh_token, expires_at, refresh_expires_at } = self.proven.clone()?;
         let session_id = self.tokens.session_id.clone();

@@ -104,7 +104,16 @@ impl Vault {
                 if !said.is_some_and(|line| is_later(&line, &record)) {
                     bulletin.post(&kept(&record));
                 }
-                match store.write(Slot::Session, &bytes) {
+                let mut bytes = bytes;
+                let mut written = store.write(Slot::Session, &bytes);
+                if let Err(StoreError::TooLong { .. }) = written
+                    && record.proven.is_some()
+                {
+                    // What is most likely good comes first.
+                    bytes = SessionRecord { proven: None, ..(*record).clone() }.to_bytes();
+                    written = store.write(Slot::Session, &bytes);
+                }
+                match written {
                     // Nothing can be written over what is there: several entries of one name.
                     Err(StoreError::Corrupt(_)) if stored == Stored::Unreadable(Unreadable::Corrupt) => {
                         store.erase(Slot::Session)?;
