@@ -295,6 +295,8 @@ async fn c11_a_sign_in_that_is_brought_again_while_it_is_stored_is_not_undone_by
     let app = device.start_with(move || Box::new(Gated(store.clone(), its_gate.clone())));
     app.session().await;
     let issued = device.issue();
+    let note = device.lock_directory().join("otpless-signed-out.txt");
+    assert!(!note.exists());
     gate.set(true);
     let first = tokio::spawn({
         let (manager, result) = ((*app).clone(), issued.web());
@@ -304,6 +306,7 @@ async fn c11_a_sign_in_that_is_brought_again_while_it_is_stored_is_not_undone_by
     {
         let mut out = std::pin::pin!(app.logout());
         assert!(tokio::time::timeout(Duration::ZERO, &mut out).await.is_err(), "it waits for the keychain");
+        eventually("the logout to be told", || note.exists()).await;
         let mut second = std::pin::pin!(app.start_session(issued.web()));
         assert!(tokio::time::timeout(Duration::ZERO, &mut second).await.is_err(), "so does this");
         gate.set(false);

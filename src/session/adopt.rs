@@ -106,7 +106,8 @@ impl Inner {
             live.last_active_at = live.last_active_at.max(record.last_active_at.min(server_now));
             let refreshed = record.refreshes > live.record.refreshes;
             // Where the keychain had no room for the tokens before them, they are those that we have.
-            if claims.is_none() && record.proven.is_none() && record.refreshes == live.record.refreshes + 1 {
+            let is_unproven = claims.is_none() && record.expires_at.is_none() && record.proven.is_none();
+            if is_unproven && record.refreshes == live.record.refreshes + 1 {
                 record.proven = Some(live.record.last_proven());
             }
             live.set_tokens(Arc::new(record), claims);

@@ -51,7 +51,7 @@ impl Inner {
             live.set_tokens(Arc::new(before), claims);
             // What is stored is to be what is used, by the other processes as well.
             live.stored = false;
-            // The server is to be asked what it knows of them.
+            // The server is to be asked what it knows of them; if they cannot be verified now, once they could.
             live.refresh_at = live.refresh_at.map(|at| at.min(due));
             true
         });

@@ -234,12 +234,10 @@ impl Inner {
         record: &SessionRecord,
         error: ApiError,
     ) -> Result<Exchanged> {
-        if error.verdict != Verdict::Over {
-            // A server need not know a token that it has never issued for one.
-            let is_foreign = error.error.code() == Some(MALFORMED);
-            if is_foreign && self.still_live(generation, |live| live.key_is_gone) == Ok(true) {
-                self.goes_by_others(generation, record);
-            }
+        // A server need not know a token for one that it has never issued.
+        let is_foreign = error.error.code() == Some(MALFORMED)
+            && self.still_live(generation, |live| live.key_is_gone) == Ok(true);
+        if error.verdict != Verdict::Over && !is_foreign {
             return Err(error.error);
         }
         match self.adopt_from_store(generation).await {
@@ -258,6 +256,9 @@ impl Inner {
             && self.goes_by_others(generation, &ours)
         {
             return Ok(Exchanged::WentBack);
+        }
+        if error.verdict != Verdict::Over {
+            return Err(error.error);
         }
         let expired =
             self.read(|state, now| record.refresh_expires_at.is_some_and(|at| state.server_now(now) >= at));

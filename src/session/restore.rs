@@ -154,8 +154,10 @@ impl Inner {
                     }
                     (Err(()), Some((before, claims))) => {
                         state.is_there_again(&before.tokens.session_id);
+                        let given_up = record.tokens.refresh_token;
+                        let spent = (given_up != before.tokens.refresh_token).then_some(given_up);
                         let live = Live::stored(Arc::new(before), claims, server_now, random);
-                        Live { stored: false, spent: Some(record.tokens.refresh_token), ..live }
+                        Live { stored: false, spent, ..live }
                     }
                     (Err(()), None) => {
                         let live = Live::stored(Arc::new(*record), None, server_now, random);

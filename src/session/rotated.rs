@@ -136,14 +136,13 @@ impl Inner {
             return true;
         }
         // Of the refresh tokens, if there is a new one: `authenticate` may have renewed the session token since.
-        let (at, before) = match came.refresh {
-            Some(refresh) => (refresh.issued_at(), issued(old.tokens.refresh_token.expose())),
-            None => (came.session.and_then(Claims::issued_at), before),
-        };
+        let refreshed =
+            came.refresh.and_then(Claims::issued_at).zip(issued(old.tokens.refresh_token.expose()));
+        let renewed = came.session.and_then(Claims::issued_at).zip(before);
         // The server's clock may have been put right, as it has said already, or as the machine's confirms.
         let is_present =
             |at: Timestamp, now: Timestamp| u128::from(at.0.abs_diff(now.0)) <= LEEWAY.as_millis();
-        at.zip(before).is_some_and(|(at, before)| {
+        refreshed.or(renewed).is_some_and(|(at, before)| {
             at + LEEWAY < before && !is_present(at, wall) && !is_present(at, when.known)
         })
     }

@@ -142,16 +142,17 @@ impl Inner {
             return Ok(());
         }
         let _essential = Essential::start(&self);
-        loop {
-            let record = Arc::new(self.new_record(&sign_in, &verified));
+        for attempt in 0.. {
+            let record = Arc::new(self.new_record(&sign_in, &verified, attempt));
             if self.store_sign_in(&mut claim, &before, &record, &verified).await {
                 return Ok(());
             }
             if !self.is_brought_again(&mut claim) {
                 self.revoke_dropped(&record).await;
-                return Err(Error::session_changed());
+                break;
             }
         }
+        Err(Error::session_changed())
     }
 
     /// Whether somebody has brought it again after what has undone it; if not, nobody joins it any more.
@@ -194,8 +195,8 @@ impl Inner {
                 generation
             })
         });
-        claim.storing = generation;
         let Some(generation) = generation else { return false };
+        claim.storing = Some(generation);
         // Before anything of it is to be seen: what was noted of an earlier logout is not about this one, whatever time it
         // was thought to be then.
         self.log_signed_in(record.started_at);
@@ -210,7 +211,10 @@ impl Inner {
             stored => stored,
         };
         self.tell_replaced(&stored, record, said);
+        let is_written = matches!(stored, Ok(Commit::Written { .. }));
         if !self.adopt_sign_in(generation, record, verified.clone(), stored, over) {
+            // Whose end is owed if something was replaced stands in the keychain.
+            self.update_quietly(|state, _| state.outbox_read &= !is_written);
             // A logout or another sign-in came between the write and here; its erase may have come before our write.
             return false;
         }
@@ -323,7 +327,7 @@ impl Inner {
         adopted
     }
 
-    fn new_record(&self, sign_in: &SignIn, verified: &Verified) -> SessionRecord {
+    fn new_record(&self, sign_in: &SignIn, verified: &Verified, attempt: i64) -> SessionRecord {
         let (now, known) = self.read(|state, now| (state.server_now(now), state.skew_known));
         // The issuer's word where the two differ: maximum lifetime counts from here (requirement C7).
         let started_at = match verified.session.issued_at() {
@@ -331,7 +335,8 @@ impl Inner {
             _ => now,
         };
         SessionRecord {
-            sign_in: SignInId::new(&sign_in.tokens.session_id, now),
+            // What was undone a moment ago is over under its name.
+            sign_in: SignInId::new(&sign_in.tokens.session_id, now.shifted(attempt)),
             rotation: 0,
             refreshes: 0,
             user_id: verified.session.user_id().to_owned(),

@@ -125,9 +125,8 @@ impl Inner {
         let (generation, (record, is_verified)) =
             self.with_live(|live, _, _| (live.record.clone(), live.claims.is_some()))?;
         if !is_verified {
-            // Tokens that came while the network was waited for. One that cannot be verified proves nothing, and nothing that
-            // is answered to it can be compared to it.
-            return self.refresh_on_request().await;
+            // Tokens that came while the network was waited for: one that cannot be verified proves nothing to the server.
+            return Ok(());
         }
         let (outcome, wait) = self.ask(generation, &record).await;
         let random = self.random();

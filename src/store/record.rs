@@ -80,7 +80,7 @@ pub struct SessionRecord {
     pub proven: Option<Proven>,
 }
 
-/// Tokens of the session that were verified last, and that the server may still take.
+/// The last tokens of the session that were used without a doubt, and that the server may still take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proven {
     /// The session JWT.
@@ -124,7 +124,7 @@ struct Body<T> {
 }
 
 impl SessionRecord {
-    /// What was verified last of this session: its tokens, or those before if these could not be verified so far.
+    /// Its tokens, or those before if these could not be verified so far.
     pub(crate) fn last_proven(&self) -> Proven {
         let is_verified = self.expires_at.is_some() && self.refresh_expires_at.is_some();
         self.proven.clone().filter(|_| !is_verified).unwrap_or_else(|| Proven {
