@@ -34,11 +34,24 @@ fn answer(session_id: &str, session_token: &str, refresh_token: &str) -> Fault {
     Fault::Status(200, body.to_string())
 }
 
+/// The next refresh is answered so, and the keys cannot be had.
+fn a_lie_is_told(device: &Device, issued: &Issued) {
+    device.control.fault(Operation::Refresh, forged(&device.control, issued), 1);
+    device.control.fault(Operation::Jwks, Fault::ServerError500, usize::MAX);
+}
+
+fn all_is_well_again(device: &Device, apps: &[&App]) {
+    device.control.clear_faults();
+    device.time_passes(A_WHILE);
+    for app in apps {
+        app.look();
+    }
+}
+
 /// A session whose last refresh was answered with tokens that cannot be verified as long as the keys cannot be had.
 async fn with_forged_tokens(device: &Device) -> (App, Issued) {
     let (app, issued) = device.signed_in().await;
-    device.control.fault(Operation::Refresh, forged(&device.control, &issued), 1);
-    device.control.fault(Operation::Jwks, Fault::ServerError500, usize::MAX);
+    a_lie_is_told(device, &issued);
     app.refresh().await.expect("it is stored: what has bought it may be spent");
     assert_eq!(app.current().status, SessionStatus::Stale, "and not served");
     assert_ne!(device.stored().expect("a session").tokens.refresh_token.expose(), issued.refresh_token);
@@ -53,8 +66,7 @@ async fn a5_nor_does_a_keychain_with_little_room_that_was_locked_refuse_them() {
     let app = device.start_with(move || Box::new(Small(store.clone())));
     let issued = device.issue();
     app.start_session(issued.web()).await.expect("the sign-in is accepted");
-    device.control.fault(Operation::Refresh, forged(&device.control, &issued), 1);
-    device.control.fault(Operation::Jwks, Fault::ServerError500, usize::MAX);
+    a_lie_is_told(&device, &issued);
     device.store.fail_all(Some(StoreError::Locked));
     app.refresh().await.expect("it is kept in memory");
     assert_eq!(app.current().storage, Storage::Ephemeral);
@@ -83,9 +95,7 @@ async fn b8_a_second_answer_without_a_refresh_token_closes_no_way_back() {
         assert_eq!(app.current().status, SessionStatus::Stale, "taken: {taken}");
         assert!(app.session_token(Duration::ZERO).await.is_err(), "taken: {taken}");
     }
-    device.control.clear_faults();
-    device.time_passes(A_WHILE);
-    app.look();
+    all_is_well_again(&device, &[&app]);
     goes_on(&device, &app, &issued).await;
 }
 
@@ -109,15 +119,11 @@ async fn c5_a_process_that_ran_beside_the_refresh_comes_to_the_good_tokens_as_we
     let (app, issued) = device.signed_in().await;
     let peer = device.start();
     assert_eq!(peer.session().await.status, SessionStatus::Active);
-    device.control.fault(Operation::Refresh, forged(&device.control, &issued), 1);
-    device.control.fault(Operation::Jwks, Fault::ServerError500, usize::MAX);
+    a_lie_is_told(&device, &issued);
     app.refresh().await.expect("it is stored");
     peer.look();
     peer.until_status(SessionStatus::Stale).await;
-    device.control.clear_faults();
-    device.time_passes(A_WHILE);
-    peer.look();
-    app.look();
+    all_is_well_again(&device, &[&peer, &app]);
     goes_on(&device, &peer, &issued).await;
     goes_on(&device, &app, &issued).await;
 }
@@ -140,9 +146,7 @@ async fn goes_on(device: &Device, app: &App, issued: &Issued) {
 async fn c5_forged_tokens_with_an_unknown_key_do_not_cost_the_session() {
     let device = Device::new().await;
     let (app, issued) = with_forged_tokens(&device).await;
-    device.control.clear_faults();
-    device.time_passes(A_WHILE);
-    app.look();
+    all_is_well_again(&device, &[&app]);
     goes_on(&device, &app, &issued).await;
 }
 
@@ -164,10 +168,7 @@ async fn c5_two_processes_with_forged_tokens_come_to_the_same_good_ones() {
     let (app, issued) = with_forged_tokens(&device).await;
     let peer = device.start();
     assert_eq!(peer.session().await.status, SessionStatus::Stale);
-    device.control.clear_faults();
-    device.time_passes(A_WHILE);
-    peer.look();
-    app.look();
+    all_is_well_again(&device, &[&peer, &app]);
     goes_on(&device, &peer, &issued).await;
     goes_on(&device, &app, &issued).await;
 }
@@ -178,9 +179,7 @@ async fn c5_a_session_that_was_revoked_meanwhile_is_over_all_the_same() {
     let device = Device::new().await;
     let (app, issued) = with_forged_tokens(&device).await;
     device.control.revoke(&issued.session_id);
-    device.control.clear_faults();
-    device.time_passes(A_WHILE);
-    app.look();
+    all_is_well_again(&device, &[&app]);
     let session = app.until_status(SessionStatus::SignedOut).await;
     assert_eq!(session.end_reason, Some(EndReason::Revoked));
     eventually("the purge", || device.store.peek(Slot::Session).is_none()).await;
@@ -204,9 +203,7 @@ async fn b9_tokens_that_turn_out_to_be_somebody_elses_are_given_up_and_the_sessi
             app = device.start();
         }
         assert_eq!(app.session().await.status, SessionStatus::Stale);
-        device.control.clear_faults();
-        device.time_passes(A_WHILE);
-        app.look();
+        all_is_well_again(&device, &[&app]);
         goes_on(&device, &app, &issued).await;
         app.logout().await;
     }
@@ -222,9 +219,7 @@ async fn c1_tokens_with_the_issuers_next_key_are_used_as_soon_as_it_is_known() {
     app.refresh().await.expect("it is stored");
     let kept = device.stored().expect("a session").proven.expect("they are kept");
     assert_eq!(kept.refresh_token.expose(), issued.refresh_token);
-    device.control.clear_faults();
-    device.time_passes(A_WHILE);
-    app.look();
+    all_is_well_again(&device, &[&app]);
     app.until_status(SessionStatus::Active).await;
     device.time_passes(A_WHILE);
     app.refresh().await.expect("the exchange is made");
@@ -300,16 +295,13 @@ async fn a5_a_keychain_with_little_room_takes_the_rotated_tokens_first() {
     let app = device.start_with(move || Box::new(Small(store.clone())));
     let issued = device.issue();
     app.start_session(issued.web()).await.expect("the sign-in is accepted");
-    device.control.fault(Operation::Refresh, forged(&device.control, &issued), 1);
-    device.control.fault(Operation::Jwks, Fault::ServerError500, usize::MAX);
+    a_lie_is_told(&device, &issued);
     app.refresh().await.expect("it is stored");
     assert_eq!(app.current().storage, Storage::Keychain);
     let stored = device.stored().expect("a session");
     assert_ne!(stored.tokens.refresh_token.expose(), issued.refresh_token);
     assert_eq!(stored.proven, None);
-    device.control.clear_faults();
-    device.time_passes(A_WHILE);
-    app.look();
+    all_is_well_again(&device, &[&app]);
     goes_on(&device, &app, &issued).await;
 }
 

@@ -61,9 +61,9 @@ fn what_must_not_happen_is_noticed() {
 /// A life is cut off at each of its steps, of every kind, and the same life is the same again.
 #[test]
 fn every_step_of_a_life_is_one_at_which_it_is_cut_off() {
-    let [once, again] = [(); 2].map(|()| simulation(&["--crash-points", "1", "--from", "7"]));
-    let said = text(&once.stdout);
-    assert!(once.status.success(), "{said}{}", text(&once.stderr));
+    let all = simulation(&["--crash-points", "1", "--from", "7"]);
+    let said = text(&all.stdout);
+    assert!(all.status.success(), "{said}{}", text(&all.stderr));
     for kind in [
         "at an await",
         "before a read",
@@ -74,7 +74,12 @@ fn every_step_of_a_life_is_one_at_which_it_is_cut_off() {
     ] {
         assert!(said.contains(&format!("cut off {kind}")), "{kind}: {said}");
     }
-    assert_eq!(story(&once), story(&again));
+    for life in ["in-company", "damaged-in-company", "stopped-revoked"] {
+        let play = || story(&simulation(&["--life", life, "--step", "60", "--seed", "7"]));
+        let once = play();
+        assert!(once.contains("it was cut off"), "{once}");
+        assert_eq!(once, play());
+    }
 }
 
 /// And what must not happen is noticed there, too: tokens that are kept from a keychain that would take them.
