@@ -73,7 +73,7 @@ pub const STEPS: &[Step] = &[
 /// A clean build takes minutes on an idle machine, and many more on a busy one.
 pub const BUILD_BOUND: Duration = Duration::from_secs(45 * 60);
 /// Time for tests that are built already.
-pub const TEST_BOUND: Duration = Duration::from_secs(40 * 60);
+pub const TEST_BOUND: Duration = Duration::from_secs(20 * 60);
 
 /// The target of the end-to-end tests. It is not among those of a plain `cargo test`, so each command names it.
 pub const END_TO_END: &[&str] = &["--test", "life"];
